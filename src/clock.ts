@@ -1,0 +1,42 @@
+/**
+ * Time as an argument: production code never asks the system itself.
+ * @module
+ */
+
+/** What the library needs to know about time. */
+export interface Clock {
+  /** Microseconds since 1970-01-01 UTC; a safe integer, never smaller than before, greater at each call. */
+  nowMicros(): number;
+  /** Milliseconds from an arbitrary start, monotonic. */
+  monotonicMs(): number;
+  /** Resolves after `delayMs`; rejects with the signal's reason as soon as it is aborted. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** The system's clock. Two calls of `nowMicros` never give the same stamp, so that stamps can order. */
+export function systemClock(): Clock {
+  let last = 0;
+  return {
+    nowMicros() {
+      last = Math.max(last + 1, Math.round((performance.timeOrigin + performance.now()) * 1000));
+      return last;
+    },
+    monotonicMs: () => performance.now(),
+    sleep: abortableSleep,
+  };
+}
+
+function abortableSleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, delayMs);
+    function onAbort() {
+      clearTimeout(timer);
+      reject(signal!.reason);
+    }
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

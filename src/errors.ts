@@ -1,0 +1,201 @@
+/**
+ * Every error that this library throws on purpose.
+ *
+ * `code` is what programs branch on: it survives `structuredClone` between workers, the class does not.
+ * Messages name what could not be done, where, and what to do; the data is in the fields.
+ * @module
+ */
+
+/** The class name without `Error`, in capitals. Never renamed once released. */
+export type ErrorCode =
+  | "CONFIG_VALIDATION"
+  | "SHARD_ASSIGNMENT"
+  | "SHARD_COVERAGE"
+  | "SHARD_WRITE"
+  | "DB_ADAPTER"
+  | "PUBLISH_MANIFEST"
+  | "PUBLISH_CURRENT"
+  | "PUBLISH_CONFLICT"
+  | "MANIFEST_PARSE"
+  | "READER_STATE"
+  | "UNKNOWN_ROUTING_TOKEN"
+  | "CORRUPT_FILE"
+  | "STORE"
+  | "OBJECT_NOT_FOUND"
+  | "PRECONDITION_FAILED"
+  | "MISSING_LIBRARY";
+
+/** Parent of all errors below: catches what is ours and nothing else. */
+export abstract class ShardyfusionError extends Error {
+  /** What programs branch on. */
+  abstract readonly code: ErrorCode;
+  /** True only if the same call, unchanged, can succeed later. */
+  readonly retryable: boolean = false;
+}
+
+/** An option, a key, a value or a routing rule is wrong. Nothing was published. */
+export class ConfigValidationError extends ShardyfusionError {
+  override readonly name = "ConfigValidationError";
+  override readonly code = "CONFIG_VALIDATION";
+  /** @param path What is wrong, dotted: `batch.rowsMax`, `key`, `store`. */
+  constructor(message: string, readonly path: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** A row cannot be given to a shard. */
+export class ShardAssignmentError extends ShardyfusionError {
+  override readonly name = "ShardAssignmentError";
+  override readonly code = "SHARD_ASSIGNMENT";
+}
+
+/** Shards that were given rows have no complete result; no manifest was written. */
+export class ShardCoverageError extends ShardyfusionError {
+  override readonly name = "ShardCoverageError";
+  override readonly code = "SHARD_COVERAGE";
+  /** @param shardIds The shards concerned, ascending. */
+  constructor(message: string, readonly shardIds: readonly number[], options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** A shard's file could not be built or uploaded. */
+export class ShardWriteError extends ShardyfusionError {
+  override readonly name = "ShardWriteError";
+  override readonly code = "SHARD_WRITE";
+  override readonly retryable = true;
+  /** @param shardId The shard that failed. */
+  constructor(message: string, readonly shardId: number, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** A shard engine is missing, too old, or refused an operation. */
+export class DbAdapterError extends ShardyfusionError {
+  override readonly name = "DbAdapterError";
+  override readonly code = "DB_ADAPTER";
+}
+
+/** The manifest could not be stored; the snapshot was not published. */
+export class PublishManifestError extends ShardyfusionError {
+  override readonly name = "PublishManifestError";
+  override readonly code = "PUBLISH_MANIFEST";
+  override readonly retryable = true;
+}
+
+/** The manifest is stored, but the pointer was not moved to it: readers still see the old snapshot. */
+export class PublishCurrentError extends ShardyfusionError {
+  override readonly name = "PublishCurrentError";
+  override readonly code = "PUBLISH_CURRENT";
+  override readonly retryable = true;
+  /** @param manifestRef Where the manifest lies, for an operator who moves the pointer by hand. */
+  constructor(message: string, readonly manifestRef: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** Another writer moved the pointer first; its snapshot stays the current one. */
+export class PublishConflictError extends ShardyfusionError {
+  override readonly name = "PublishConflictError";
+  override readonly code = "PUBLISH_CONFLICT";
+  /**
+   * @param manifestRef The manifest that was not published.
+   * @param winnerRef The manifest that the pointer names instead; null when the pointer is gone.
+   */
+  constructor(
+    message: string,
+    readonly manifestRef: string,
+    readonly winnerRef: string | null,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** A manifest or the pointer does not follow its format. */
+export class ManifestParseError extends ShardyfusionError {
+  override readonly name = "ManifestParseError";
+  override readonly code = "MANIFEST_PARSE";
+  /** @param ref The object that was read. */
+  constructor(message: string, readonly ref: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** The reader cannot do this now: it is closed, or there is no snapshot to read. */
+export class ReaderStateError extends ShardyfusionError {
+  override readonly name = "ReaderStateError";
+  override readonly code = "READER_STATE";
+}
+
+/** A key routes to a token that the snapshot has no shard for. */
+export class UnknownRoutingTokenError extends ShardyfusionError {
+  override readonly name = "UnknownRoutingTokenError";
+  override readonly code = "UNKNOWN_ROUTING_TOKEN";
+  /** @param token What the routing expression gave. */
+  constructor(message: string, readonly token: unknown) {
+    super(message);
+  }
+}
+
+/** Bytes do not follow the format that they claim, or do not have the recorded digest. */
+export class CorruptFileError extends ShardyfusionError {
+  override readonly name = "CorruptFileError";
+  override readonly code = "CORRUPT_FILE";
+  /** @param byteOffset First wrong byte as far as known, from the start of the file; -1 when no single place is. */
+  constructor(message: string, readonly byteOffset: number, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** What a failing store request was about. */
+export interface StoreErrorDetails {
+  /** The object or prefix concerned, as a URL. */
+  readonly url: string;
+  /** HTTP status, when there was an answer. */
+  readonly status?: number;
+  /** True for time-outs, dropped connections, throttling and server errors. */
+  readonly retryable?: boolean;
+  /** What the store's client threw. */
+  readonly cause?: unknown;
+}
+
+/** An object store refused or failed. */
+export class StoreError extends ShardyfusionError {
+  override readonly name: string = "StoreError";
+  override readonly code: ErrorCode = "STORE";
+  override readonly retryable: boolean;
+  /** The object or prefix concerned. */
+  readonly url: string;
+  /** HTTP status; undefined without an answer. */
+  readonly status: number | undefined;
+  /** @param details What the request was about. */
+  constructor(message: string, details: StoreErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.url = details.url;
+    this.status = details.status;
+    this.retryable = details.retryable ?? false;
+  }
+}
+
+/** The object does not exist. */
+export class ObjectNotFoundError extends StoreError {
+  override readonly name = "ObjectNotFoundError";
+  override readonly code = "OBJECT_NOT_FOUND";
+}
+
+/** A conditional request found another state than the one it named; nothing was changed. */
+export class PreconditionFailedError extends StoreError {
+  override readonly name = "PreconditionFailedError";
+  override readonly code = "PRECONDITION_FAILED";
+}
+
+/** A package that this feature needs is not installed. */
+export class MissingLibraryError extends ShardyfusionError {
+  override readonly name = "MissingLibraryError";
+  override readonly code = "MISSING_LIBRARY";
+  /** @param packageName What to install. */
+  constructor(message: string, readonly packageName: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
