@@ -1,0 +1,51 @@
+/**
+ * What a published snapshot says about itself (WIRE_FORMATS 3 and 5), as values.
+ * @module
+ */
+import type { JsonObject } from "../bytes/python_json.ts";
+import type { KeyEncoding } from "../routing/key.ts";
+import type { RoutingSpec } from "../routing/router.ts";
+
+/** One non-empty shard. */
+export interface ShardEntry {
+  readonly shardId: number;
+  /** URL of the folder of the winning attempt, without trailing slash; null means empty (read only, never written). */
+  readonly dbUrl: string | null;
+  readonly attempt: number;
+  /** Rows offered to the shard: repeated keys count. */
+  readonly rowCount: number;
+  readonly dbBytes: number;
+  /** Smallest key before encoding; null when unknown. Whole numbers are bigint, byte keys appear as strings. */
+  readonly minKey: bigint | string | null;
+  readonly maxKey: bigint | string | null;
+  /** 32 hex digits, opaque. */
+  readonly checkpointId: string | null;
+  readonly writerInfo: JsonObject;
+}
+
+/** A snapshot: how it is sharded and where its shards are. */
+export interface Manifest {
+  readonly runId: string;
+  /** Microseconds since 1970. */
+  readonly createdAtMicros: number;
+  readonly shardCount: number;
+  /** As configured; may carry a trailing slash. */
+  readonly s3Prefix: string;
+  readonly keyColumn: string;
+  readonly routing: RoutingSpec;
+  readonly dbPathTemplate: string;
+  readonly shardPrefix: string;
+  readonly keyEncoding: KeyEncoding;
+  readonly custom: JsonObject;
+  /** Ascending by `shardId`; a shard that is missing here is empty. */
+  readonly shards: readonly ShardEntry[];
+}
+
+/** A manifest and where it was found. */
+export interface ManifestRef {
+  /** URL of the manifest object. */
+  readonly ref: string;
+  readonly runId: string;
+  /** Microseconds since 1970: `updated_at` of the pointer, or the time stamp of the manifest's folder in listings. */
+  readonly publishedAtMicros: number;
+}

@@ -1,0 +1,40 @@
+/**
+ * Where manifests and the pointer to the current one are kept: the interface, whatever keeps them.
+ * @module
+ */
+import type { RequestOptions } from "../stores/store.ts";
+import type { Manifest, ManifestRef } from "./manifest.ts";
+
+/** The pointer as it was read. */
+export interface CurrentPointer extends ManifestRef {
+  /** Raised by every publish and roll back; null where the writer was the Python package. */
+  readonly generation: number | null;
+  /** Refs of the manifests before this one, newest first, at most 10; null where absent. */
+  readonly previous: readonly string[] | null;
+  /** Version of the pointer, for compare-and-set; null when the store gave none. */
+  readonly version: string | null;
+}
+
+/** Reads manifests: all that an open reader needs. Sends GET only. */
+export interface ManifestReader {
+  /** The pointer; null when nothing was ever published. @throws {ManifestParseError} */
+  loadCurrent(options?: RequestOptions): Promise<CurrentPointer | null>;
+  /** @throws {ManifestParseError} when it breaks its format; the store's errors when it cannot be had. */
+  loadManifest(ref: string, options?: RequestOptions): Promise<Manifest>;
+}
+
+/** Publishes manifests and lists them. */
+export interface ManifestStore extends ManifestReader {
+  /**
+   * Stores the manifest, then moves the pointer to it; `expected` is the pointer as seen when publishing began.
+   *
+   * @throws {PublishManifestError} when the manifest could not be stored.
+   * @throws {PublishCurrentError} when only the pointer failed, after its retries.
+   * @throws {PublishConflictError} when the pointer is no longer `expected`.
+   */
+  publish(manifest: Manifest, expected: CurrentPointer | null, options?: RequestOptions): Promise<ManifestRef>;
+  /** Manifests, newest first. */
+  list(limit: number, options?: RequestOptions): Promise<ManifestRef[]>;
+  /** Moves the pointer to a stored manifest (roll back). */
+  setCurrent(ref: string, expected: CurrentPointer | null, options?: RequestOptions): Promise<CurrentPointer>;
+}
