@@ -132,9 +132,12 @@ export class ReaderStateError extends ShardyfusionError {
 export class UnknownRoutingTokenError extends ShardyfusionError {
   override readonly name = "UnknownRoutingTokenError";
   override readonly code = "UNKNOWN_ROUTING_TOKEN";
+  /** What the routing expression gave. */
+  readonly token: unknown;
   /** @param token What the routing expression gave. */
-  constructor(message: string, readonly token: unknown) {
+  constructor(message: string, token: unknown) {
     super(message);
+    this.token = token;
   }
 }
 
