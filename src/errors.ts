@@ -37,9 +37,11 @@ export abstract class ShardyfusionError extends Error {
 export class ConfigValidationError extends ShardyfusionError {
   override readonly name = "ConfigValidationError";
   override readonly code = "CONFIG_VALIDATION";
-  /** @param path What is wrong, dotted: `batch.rowsMax`, `key`, `store`. */
-  constructor(message: string, readonly path: string, options?: { cause?: unknown }) {
+  /** What is wrong, dotted: `batch.rowsMax`, `key`, `store`. */
+  readonly path: string;
+  constructor(message: string, path: string, options?: { cause?: unknown }) {
     super(message, options);
+    this.path = path;
   }
 }
 
@@ -53,9 +55,11 @@ export class ShardAssignmentError extends ShardyfusionError {
 export class ShardCoverageError extends ShardyfusionError {
   override readonly name = "ShardCoverageError";
   override readonly code = "SHARD_COVERAGE";
-  /** @param shardIds The shards concerned, ascending. */
-  constructor(message: string, readonly shardIds: readonly number[], options?: { cause?: unknown }) {
+  /** The shards concerned, ascending. */
+  readonly shardIds: readonly number[];
+  constructor(message: string, shardIds: readonly number[], options?: { cause?: unknown }) {
     super(message, options);
+    this.shardIds = shardIds;
   }
 }
 
@@ -64,9 +68,11 @@ export class ShardWriteError extends ShardyfusionError {
   override readonly name = "ShardWriteError";
   override readonly code = "SHARD_WRITE";
   override readonly retryable = true;
-  /** @param shardId The shard that failed. */
-  constructor(message: string, readonly shardId: number, options?: { cause?: unknown }) {
+  /** The shard that failed. */
+  readonly shardId: number;
+  constructor(message: string, shardId: number, options?: { cause?: unknown }) {
     super(message, options);
+    this.shardId = shardId;
   }
 }
 
@@ -88,9 +94,11 @@ export class PublishCurrentError extends ShardyfusionError {
   override readonly name = "PublishCurrentError";
   override readonly code = "PUBLISH_CURRENT";
   override readonly retryable = true;
-  /** @param manifestRef Where the manifest lies, for an operator who moves the pointer by hand. */
-  constructor(message: string, readonly manifestRef: string, options?: { cause?: unknown }) {
+  /** Where the manifest lies, for an operator who moves the pointer by hand. */
+  readonly manifestRef: string;
+  constructor(message: string, manifestRef: string, options?: { cause?: unknown }) {
     super(message, options);
+    this.manifestRef = manifestRef;
   }
 }
 
@@ -98,17 +106,14 @@ export class PublishCurrentError extends ShardyfusionError {
 export class PublishConflictError extends ShardyfusionError {
   override readonly name = "PublishConflictError";
   override readonly code = "PUBLISH_CONFLICT";
-  /**
-   * @param manifestRef The manifest that was not published.
-   * @param winnerRef The manifest that the pointer names instead; null when the pointer is gone.
-   */
-  constructor(
-    message: string,
-    readonly manifestRef: string,
-    readonly winnerRef: string | null,
-    options?: { cause?: unknown },
-  ) {
+  /** The manifest that was not published. */
+  readonly manifestRef: string;
+  /** The manifest that the pointer names instead; null when the pointer is gone. */
+  readonly winnerRef: string | null;
+  constructor(message: string, manifestRef: string, winnerRef: string | null, options?: { cause?: unknown }) {
     super(message, options);
+    this.manifestRef = manifestRef;
+    this.winnerRef = winnerRef;
   }
 }
 
@@ -116,9 +121,11 @@ export class PublishConflictError extends ShardyfusionError {
 export class ManifestParseError extends ShardyfusionError {
   override readonly name = "ManifestParseError";
   override readonly code = "MANIFEST_PARSE";
-  /** @param ref The object that was read. */
-  constructor(message: string, readonly ref: string, options?: { cause?: unknown }) {
+  /** The object that was read. */
+  readonly ref: string;
+  constructor(message: string, ref: string, options?: { cause?: unknown }) {
     super(message, options);
+    this.ref = ref;
   }
 }
 
@@ -134,7 +141,6 @@ export class UnknownRoutingTokenError extends ShardyfusionError {
   override readonly code = "UNKNOWN_ROUTING_TOKEN";
   /** What the routing expression gave. */
   readonly token: unknown;
-  /** @param token What the routing expression gave. */
   constructor(message: string, token: unknown) {
     super(message);
     this.token = token;
@@ -145,9 +151,11 @@ export class UnknownRoutingTokenError extends ShardyfusionError {
 export class CorruptFileError extends ShardyfusionError {
   override readonly name = "CorruptFileError";
   override readonly code = "CORRUPT_FILE";
-  /** @param byteOffset First wrong byte as far as known, from the start of the file; -1 when no single place is. */
-  constructor(message: string, readonly byteOffset: number, options?: { cause?: unknown }) {
+  /** First wrong byte as far as known, from the start of the file; -1 when no single place is. */
+  readonly byteOffset: number;
+  constructor(message: string, byteOffset: number, options?: { cause?: unknown }) {
     super(message, options);
+    this.byteOffset = byteOffset;
   }
 }
 
@@ -197,8 +205,10 @@ export class PreconditionFailedError extends StoreError {
 export class MissingLibraryError extends ShardyfusionError {
   override readonly name = "MissingLibraryError";
   override readonly code = "MISSING_LIBRARY";
-  /** @param packageName What to install. */
-  constructor(message: string, readonly packageName: string, options?: { cause?: unknown }) {
+  /** What to install. */
+  readonly packageName: string;
+  constructor(message: string, packageName: string, options?: { cause?: unknown }) {
     super(message, options);
+    this.packageName = packageName;
   }
 }
