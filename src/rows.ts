@@ -26,6 +26,8 @@ export interface RoutedRows extends PackedRows {
 /** Rows of one shard, in order of arrival. */
 export interface ShardBatch extends PackedRows {
   readonly shardId: number;
+  /** True when the rate limiter has been asked for these rows already and allowed them. */
+  readonly isPaid: boolean;
 }
 
 /**

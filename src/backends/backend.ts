@@ -5,6 +5,7 @@
 import type { Clock } from "../clock.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { SortedRows } from "../rows.ts";
+import type { ScratchSpace } from "../bytes/spool.ts";
 import type { JsonObject } from "../bytes/python_json.ts";
 
 /** An engine by name, with its options as plain data: what the manifest records and workers are told. */
@@ -19,8 +20,8 @@ export interface ShardTarget {
   readonly store: ObjectStore;
   /** Folder of the attempt in the store, without trailing slash: `shards/run_id=…/db=00000/attempt=00`. */
   readonly prefix: string;
-  /** Folder for temporary files, made on first use and removed by the caller; null where there is no disk. */
-  readonly scratchDir: string | null;
+  /** Makes room for temporary files; the caller removes it. Null where there is no disk. */
+  readonly scratch: (() => Promise<ScratchSpace>) | null;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }

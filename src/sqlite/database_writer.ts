@@ -6,7 +6,7 @@
  * pages of the table in one run.
  * @module
  */
-import type { SpoolFactory } from "./divider_list.ts";
+import type { SpoolFactory } from "../bytes/spool.ts";
 import { FILE_HEADER_BYTES, LEAF_TABLE, PAGE_SIZES, putVarint, varintBytes } from "./format.ts";
 import { PageOutput } from "./page_output.ts";
 import { encodeRecord, type SqlValue } from "./record_writer.ts";

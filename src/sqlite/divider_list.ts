@@ -2,16 +2,7 @@
  * What a level of a b-tree leaves for the level above: child pages and the cells that separate them.
  * @module
  */
-
-/** Bytes that can be put aside in order and gone through once, in order; a file where there is a disk. */
-export interface ByteSpool extends AsyncDisposable {
-  append(bytes: Uint8Array): Promise<void>;
-  /** All bytes, in pieces of the sizes in which they were appended. */
-  read(): AsyncIterable<Uint8Array>;
-}
-
-/** Makes an empty spool. */
-export type SpoolFactory = () => Promise<ByteSpool>;
+import type { ByteSpool, SpoolFactory } from "../bytes/spool.ts";
 
 const CHUNK_BYTES = 1 << 18;
 /** Kept in memory by each level before it goes to the spool. */

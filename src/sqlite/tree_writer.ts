@@ -7,7 +7,8 @@
  * own, which then lives on the interior page only; in a table b-tree it is a copy of the largest row id to its left.
  * @module
  */
-import { DividerList, eachEntry, type SpoolFactory } from "./divider_list.ts";
+import type { SpoolFactory } from "../bytes/spool.ts";
+import { DividerList, eachEntry } from "./divider_list.ts";
 import {
   indexLocalMax,
   INTERIOR_INDEX,

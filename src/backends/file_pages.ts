@@ -1,0 +1,96 @@
+/**
+ * Pages of a database file on this machine's disk.
+ * @module
+ */
+import { CorruptFileError } from "../errors.ts";
+import { PageCache } from "../sqlite/page_cache.ts";
+import { parseFileHeader } from "../sqlite/file_header.ts";
+import { FILE_HEADER_BYTES } from "../sqlite/format.ts";
+import type { PageSource } from "../sqlite/page_source.ts";
+
+/** How {@linkcode filePages} reads. */
+export interface FilePagesOptions {
+  /** Bytes of pages to keep in memory. @default {33554432} */
+  readonly cacheBytesMax?: number;
+}
+
+/** Reads `lengthBytes` bytes at an offset, fewer only at the end of the file. */
+type ReadAt = (offset: number, lengthBytes: number) => Uint8Array<ArrayBuffer>;
+
+/** Pages of an open file. Close it when it is read no more; reading after that fails. */
+export class FilePages implements PageSource, AsyncDisposable {
+  readonly pageSizeBytes: number;
+  readonly pageCount: number;
+  readonly #readAt: ReadAt;
+  readonly #close: () => void;
+  readonly #cache: PageCache;
+  #isOpen = true;
+
+  /** @param file What opening the file gave; use {@linkcode filePages}. */
+  constructor(file: { readAt: ReadAt; sizeBytes: number; close: () => void }, cacheBytesMax: number) {
+    const header = parseFileHeader(file.readAt(0, FILE_HEADER_BYTES), file.sizeBytes);
+    this.pageSizeBytes = header.pageSizeBytes;
+    this.pageCount = header.pageCount;
+    this.#readAt = file.readAt;
+    this.#close = file.close;
+    this.#cache = new PageCache(cacheBytesMax);
+  }
+
+  /** The page, read from the file without waiting where it is not in memory. */
+  peek(pageNumber: number): Uint8Array {
+    const held = this.#cache.get(pageNumber);
+    if (held !== undefined) return held;
+    const offset = (pageNumber - 1) * this.pageSizeBytes;
+    const page = this.#readAt(offset, this.pageSizeBytes);
+    if (page.byteLength < this.pageSizeBytes) {
+      throw new CorruptFileError(
+        `Cannot read page ${pageNumber} of the file: it ends after ${offset + page.byteLength} bytes`,
+        offset + page.byteLength,
+      );
+    }
+    this.#cache.set(pageNumber, page);
+    return page;
+  }
+
+  // deno-lint-ignore require-await -- the interface is for sources that wait
+  async load(pageNumber: number): Promise<Uint8Array> {
+    return this.peek(pageNumber);
+  }
+
+  /** Closes the file; idempotent. */
+  // deno-lint-ignore require-await -- the interface is for files that wait
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOpen) this.#close();
+    this.#isOpen = false;
+    this.#cache.clear();
+  }
+}
+
+/**
+ * Opens a database file for reading by pages. Reads are synchronous, so that a look-up never has to wait; memory is
+ * bounded by `cacheBytesMax`. The file must not change as long as it is open.
+ *
+ * @throws {CorruptFileError} when the file is no SQLite database, or is cut short; and what opening files throws.
+ */
+export async function filePages(path: string, options: FilePagesOptions = {}): Promise<FilePages> {
+  const { closeSync, fstatSync, openSync, readSync } = await import("node:fs");
+  const descriptor = openSync(path, "r");
+  function readAt(offset: number, lengthBytes: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(lengthBytes);
+    let filled = 0;
+    while (filled < lengthBytes) {
+      const count = readSync(descriptor, bytes, filled, lengthBytes - filled, offset + filled);
+      if (count === 0) return bytes.slice(0, filled);
+      filled += count;
+    }
+    return bytes;
+  }
+  try {
+    const close = () => closeSync(descriptor);
+    const file = { readAt, sizeBytes: fstatSync(descriptor).size, close };
+    return new FilePages(file, options.cacheBytesMax ?? 1 << 25);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * Room beside memory: interfaces for what is put aside on disk while a snapshot is built.
+ * @module
+ */
+
+/** Bytes that are put aside in order and gone through in order. */
+export interface ByteSpool extends AsyncDisposable {
+  /** Appends a piece; it may be reused as soon as the promise resolves. */
+  append(piece: Uint8Array): Promise<void>;
+  /**
+   * The pieces as they were appended, each a copy of its own. Can be called again.
+   *
+   * @throws {CorruptFileError} when a piece is not what was appended.
+   */
+  read(): AsyncIterableIterator<Uint8Array<ArrayBuffer>>;
+}
+
+/** Makes an empty spool. */
+export type SpoolFactory = () => Promise<ByteSpool>;
+
+/** A folder of temporary files; disposing removes it with everything in it. */
+export interface ScratchSpace extends AsyncDisposable {
+  /** A new spool. */
+  openSpool(): Promise<ByteSpool>;
+  /** Path of a new, empty folder. */
+  makeFolder(): Promise<string>;
+}

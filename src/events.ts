@@ -1,0 +1,47 @@
+/**
+ * What can be measured: names and payloads of the events that writers and readers emit.
+ * @module
+ */
+
+/** Payload by event name. Durations are whole milliseconds, `…_s` seconds; names are those of the Python package. */
+export interface EventMap {
+  "write.started": { readonly elapsed_ms: number };
+  "write.shard.started": { readonly elapsed_ms: number };
+  "write.shard.completed": { readonly elapsed_ms: number; readonly duration_ms: number; readonly row_count: number };
+  "write.shards_completed": {
+    readonly elapsed_ms: number;
+    readonly duration_ms: number;
+    readonly rows_written: number;
+  };
+  "write.manifest_published": { readonly elapsed_ms: number };
+  "write.current_published": { readonly elapsed_ms: number };
+  "write.completed": { readonly elapsed_ms: number; readonly rows_written: number };
+  "write.batch_written": { readonly elapsed_ms: number; readonly batch_size: number };
+  "reader.initialized": Readonly<Record<never, never>>;
+  "reader.get": { readonly duration_ms: number; readonly found: boolean };
+  "reader.multi_get": { readonly duration_ms: number; readonly num_keys: number };
+  "reader.refreshed": { readonly changed: boolean };
+  "reader.closed": { readonly num_handles: number };
+  "rate_limiter.throttled": { readonly wait_seconds: number; readonly limiter_type: "ops" | "bytes" };
+  "rate_limiter.denied": { readonly deficit_seconds: number; readonly limiter_type: "ops" | "bytes" };
+}
+
+/** One event. Receivers must ignore names that they do not know. */
+export type ShardyfusionEvent = {
+  [Name in keyof EventMap]: { readonly name: Name; readonly payload: EventMap[Name] };
+}[keyof EventMap];
+
+/** Takes events; called synchronously, so it should return at once. What it throws is ignored. */
+export type EventSink = (event: ShardyfusionEvent) => void;
+
+/** A sink that cannot disturb the work that it measures. */
+export function guardedEventSink(sink: EventSink | undefined): EventSink {
+  if (sink === undefined) return () => {};
+  return (event) => {
+    try {
+      sink(event);
+    } catch {
+      // Measuring must not fail what is measured.
+    }
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * From collected rows to shards in the store: one attempt per shard that has rows.
+ * @module
+ */
+import type { Backend, BuiltShard } from "../backends/backend.ts";
+import type { ScratchSpace } from "../bytes/spool.ts";
+import type { Clock } from "../clock.ts";
+import { ShardCoverageError, ShardWriteError, ShardyfusionError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
+import { type KeyEncoding, logicalKey } from "../routing/mod.ts";
+import { newHexId } from "../snapshots/layout.ts";
+import type { ObjectStore } from "../stores/store.ts";
+import type { ShardRows } from "./shard_rows.ts";
+import type { ShardAttempt } from "./winners.ts";
+
+/** What building needs to know beside the rows. */
+export interface BuildContext {
+  readonly backend: Backend;
+  readonly store: ObjectStore;
+  /** Folder of a shard's attempt in the store, without trailing slash. */
+  readonly attemptPrefix: (shardId: number, attempt: number) => string;
+  readonly keyEncoding: KeyEncoding;
+  readonly scratch: (() => Promise<ScratchSpace>) | null;
+  readonly clock: Clock;
+  /** When the write began, on the clock's monotonic scale: events count from there. */
+  readonly startedMs: number;
+  readonly signal: AbortSignal;
+  readonly onEvent: EventSink;
+  readonly onShardBuilt: () => void;
+}
+
+/** Shards that are built and uploaded side by side: while one waits for the store, another one computes. */
+const SHARDS_AT_ONCE = 2;
+
+/**
+ * Builds and uploads every shard; each frees its memory and temporary files as soon as it is done.
+ *
+ * @throws the first failure, when all shards that had been begun have ended. Errors that are not ours come as
+ * {@linkcode ShardWriteError}.
+ */
+export async function buildShards(shards: readonly ShardRows[], context: BuildContext): Promise<ShardAttempt[]> {
+  const attempts: ShardAttempt[] = [];
+  const failures: unknown[] = [];
+  const queue = [...shards];
+  async function work(): Promise<void> {
+    for (let shard = queue.shift(); shard !== undefined && failures.length === 0; shard = queue.shift()) {
+      try {
+        attempts.push(await buildShard(shard, context));
+        context.onShardBuilt();
+      } catch (cause) {
+        failures.push(context.signal.aborted ? context.signal.reason : asShardError(cause, shard.shardId));
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: SHARDS_AT_ONCE }, work));
+  if (failures.length > 0) throw failures[0];
+  return attempts;
+}
+
+async function buildShard(rows: ShardRows, context: BuildContext): Promise<ShardAttempt> {
+  const { backend, store, clock, onEvent, startedMs } = context;
+  const { shardId, rowsOffered } = rows;
+  context.signal.throwIfAborted();
+  const beganMs = clock.monotonicMs();
+  onEvent({ name: "write.shard.started", payload: { elapsed_ms: Math.round(beganMs - startedMs) } });
+  const prefix = context.attemptPrefix(shardId, 0);
+  const { scratch, signal } = context;
+  const sorted = rows.sorted();
+  const built = await backend.buildShard(sorted, { shardId, store, prefix, scratch, clock, signal });
+  if (built.rowCount > sorted.rowCountMax || (built.rowCount === 0) !== (rowsOffered === 0)) {
+    throw new ShardCoverageError(
+      `Cannot publish shard ${shardId} as its ${rowsOffered} rows became ${built.rowCount}`,
+      [shardId],
+    );
+  }
+  const endedMs = clock.monotonicMs();
+  const durationMs = Math.round(endedMs - beganMs);
+  onEvent({
+    name: "write.shard.completed",
+    payload: { elapsed_ms: Math.round(endedMs - startedMs), duration_ms: durationMs, row_count: rowsOffered },
+  });
+  const { minKey, maxKey } = rows;
+  await rows[Symbol.asyncDispose]();
+  return {
+    shardId,
+    attempt: 0,
+    taskAttemptId: null,
+    dbUrl: `${store.url}/${prefix}`,
+    rowCount: rowsOffered,
+    dbBytes: built.dbBytes,
+    minKey: minKey === undefined ? null : logicalKey(context.keyEncoding, minKey),
+    maxKey: maxKey === undefined ? null : logicalKey(context.keyEncoding, maxKey),
+    checkpointId: newHexId(),
+    writerInfo: writerInfo(built, durationMs),
+  };
+}
+
+/** The four fields of the Python package, and ours beside them, which it ignores. */
+function writerInfo(built: BuiltShard, durationMs: number): ShardAttempt["writerInfo"] {
+  const objects = built.objects.map(({ name, sizeBytes, xxh3, rotatedBytes }) => ({
+    name,
+    rotated_bytes: rotatedBytes,
+    size_bytes: sizeBytes,
+    xxh3_64: xxh3,
+  }));
+  return {
+    attempt: 0,
+    duration_ms: durationMs,
+    shardyfusion: { distinct_rows: built.rowCount, objects },
+    stage_id: null,
+    task_attempt_id: null,
+  };
+}
+
+function asShardError(cause: unknown, shardId: number): unknown {
+  if (cause instanceof ShardyfusionError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new ShardWriteError(`Cannot build shard ${shardId}: ${reason}`, shardId, { cause });
+}

@@ -1,0 +1,61 @@
+/**
+ * Remembers what a write created, so that a failed one can take it back.
+ * @module
+ */
+import { PreconditionFailedError } from "../errors.ts";
+import type { ObjectStore } from "../stores/store.ts";
+
+/** A store that remembers the keys of what was written through it. */
+export interface RecordingStore {
+  readonly store: ObjectStore;
+  /** Removes what was uploaded, and nothing else; failures are swallowed, as another error is on its way. */
+  removeCreated(): Promise<void>;
+}
+
+/** Wraps a store; the wrapper has its own `upload` and `put`, everything else is the store's. */
+export function recordingStore(inner: ObjectStore): RecordingStore {
+  const created = new Set<string>();
+  const store: ObjectStore = {
+    url: inner.url,
+    get: inner.get.bind(inner),
+    getRanges: inner.getRanges.bind(inner),
+    list: inner.list.bind(inner),
+    listFolders: inner.listFolders.bind(inner),
+    delete: inner.delete.bind(inner),
+    deletePrefix: inner.deletePrefix.bind(inner),
+    async put(key, bytes, options) {
+      created.add(key);
+      try {
+        return await inner.put(key, bytes, options);
+      } catch (error) {
+        if (error instanceof PreconditionFailedError) created.delete(key);
+        throw error;
+      }
+    },
+    async upload(key, options) {
+      const upload = await inner.upload(key, options);
+      return {
+        write: upload.write.bind(upload),
+        abort: upload.abort.bind(upload),
+        async finish(head) {
+          // Counted before the answer is there: an upload whose answer got lost may exist all the same.
+          created.add(key);
+          try {
+            return await upload.finish(head);
+          } catch (error) {
+            if (error instanceof PreconditionFailedError) created.delete(key); // Another run's object.
+            throw error;
+          }
+        },
+        [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
+      };
+    },
+  };
+  return {
+    store,
+    async removeCreated() {
+      for (const key of created) await inner.delete(key).catch(() => {});
+      created.clear();
+    },
+  };
+}

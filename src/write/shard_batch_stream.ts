@@ -1,0 +1,88 @@
+/**
+ * Fourth stage of the write path: routed rows come in, batches of one shard go out.
+ * @module
+ */
+import * as v from "valibot";
+import { parseOptions, positiveInteger } from "../options.ts";
+import type { RoutedRows, ShardBatch } from "../rows.ts";
+import { PackedBuilder } from "./packed_builder.ts";
+import type { RateLimiter } from "./token_bucket.ts";
+
+/** A batch is full as soon as one of the limits is reached. */
+export interface BatchLimits {
+  /** @default {50000} */
+  readonly rowsMax?: number | undefined;
+  /** Keys and values together. @default {1048576} */
+  readonly bytesMax?: number | undefined;
+}
+
+/** Checks {@linkcode BatchLimits} and fills in the defaults. */
+export const batchLimits: v.GenericSchema<BatchLimits, { rowsMax: number; bytesMax: number }> = v.strictObject({
+  rowsMax: v.optional(positiveInteger, 50_000),
+  bytesMax: v.optional(positiveInteger, 1 << 20),
+});
+
+/**
+ * Collects rows by shard; full batches leave at once, the others when the source ends.
+ *
+ * With a limiter, a full batch first asks without waiting; when it is denied it goes on filling up to twice its size,
+ * and then leaves unpaid, to wait in {@linkcode RateLimitStream}. Keeps the order of arrival within a shard. Holds at
+ * most `shards × 2 × bytesMax`, plus what one incoming chunk adds.
+ */
+export class ShardBatchStream extends TransformStream<RoutedRows, ShardBatch> {
+  /** @throws {ConfigValidationError} when a limit is not a whole number from 1 up. */
+  constructor(limits: BatchLimits = {}, limiter?: RateLimiter) {
+    const { rowsMax, bytesMax } = parseOptions(batchLimits, limits, "batch");
+    const open: (OpenBatch | undefined)[] = [];
+    function leaves(batch: OpenBatch): boolean {
+      if (batch.rowCount < batch.rowsMax && batch.usedBytes < batch.bytesMax) return false;
+      if (limiter === undefined || batch.rowCount >= 2 * rowsMax || batch.usedBytes >= 2 * bytesMax) return true;
+      batch.isPaid = limiter.tryAcquire(batch.rowCount, batch.usedBytes);
+      if (batch.isPaid) return true;
+      // Asked again after every further eighth: often enough to leave in time, too rarely to show in the cost.
+      batch.rowsMax = Math.min(2 * rowsMax, batch.rowCount + Math.ceil(rowsMax / 8));
+      batch.bytesMax = Math.min(2 * bytesMax, batch.usedBytes + Math.ceil(bytesMax / 8));
+      return false;
+    }
+    super({
+      transform(rows, controller) {
+        const { bytes, starts, keyLengths, shardIds } = rows;
+        for (let i = 0; i < rows.rowCount; i++) {
+          const shardId = shardIds[i]!;
+          const batch = open[shardId] ?? (open[shardId] = new OpenBatch(shardId, { rowsMax, bytesMax }));
+          batch.append(bytes, starts[i]!, { keyLength: keyLengths[i]!, rowBytes: starts[i + 1]! - starts[i]! });
+          if (!leaves(batch)) continue;
+          open[shardId] = batch.successor({ rowsMax, bytesMax });
+          controller.enqueue(batch);
+        }
+      },
+      flush(controller) {
+        for (const batch of open) if (batch !== undefined && batch.rowCount > 0) controller.enqueue(batch);
+      },
+    });
+  }
+}
+
+class OpenBatch extends PackedBuilder implements ShardBatch {
+  readonly shardId: number;
+  isPaid = false;
+  rowsMax: number;
+  bytesMax: number;
+
+  constructor(
+    shardId: number,
+    limits: { rowsMax: number; bytesMax: number },
+    capacity: { rows: number; bytes: number } = { rows: 64, bytes: 4096 },
+  ) {
+    super(capacity);
+    this.shardId = shardId;
+    this.rowsMax = limits.rowsMax;
+    this.bytesMax = limits.bytesMax;
+  }
+
+  /** An empty batch of the same shard that will hardly have to grow. */
+  successor(limits: { rowsMax: number; bytesMax: number }): OpenBatch {
+    const rows = Math.min(limits.rowsMax, this.rowCount + (this.rowCount >> 5));
+    return new OpenBatch(this.shardId, limits, { rows, bytes: Math.min(limits.bytesMax, this.usedBytes) + 4096 });
+  }
+}

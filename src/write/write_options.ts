@@ -1,0 +1,146 @@
+/**
+ * Options of a write: what they are, what they must be, and what they are when left out.
+ * @module
+ */
+import * as v from "valibot";
+import type { Backend } from "../backends/backend.ts";
+import type { JsonObject } from "../bytes/python_json.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import type { EventSink } from "../events.ts";
+import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber } from "../options.ts";
+import type { Key, KeyEncoding, Sharding } from "../routing/mod.ts";
+import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
+import type { ManifestStore } from "../snapshots/manifest_store.ts";
+import type { ObjectStore } from "../stores/store.ts";
+import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
+import type { RateLimit } from "./token_bucket.ts";
+
+/** How far a write has come; counters never go back. */
+export interface WriteProgress {
+  /** What is being done: rows are read, then shards are built and uploaded, then the snapshot is published. */
+  readonly phase: "rows" | "shards" | "publish";
+  /** Rows read from the source so far. */
+  readonly rowsRead: number;
+  /** Bytes of keys and values read so far. */
+  readonly bytesRead: number;
+  /** Shards that lie in the store, whole. */
+  readonly shardsBuilt: number;
+  /** Shards that have rows; null while rows are still being read. */
+  readonly shardsToBuild: number | null;
+}
+
+/** Options of `writeSnapshot` and `snapshotSink`. */
+export interface WriteSnapshotOptions<T> {
+  /** The place of the snapshot series. */
+  readonly store: ObjectStore;
+  /** How rows are spread over shards: `hashSharding(…)`, `singleShard()`. */
+  readonly sharding: Sharding;
+  /** The key of a row. A `number` must be a safe integer. Of rows with equal keys the last one wins. */
+  readonly key: (row: T) => Key;
+  /** The value of a row; strings are stored as UTF-8. */
+  readonly value: (row: T) => string | Uint8Array;
+  /** How keys are stored. Default: `"u64be"`, `"utf8"` or `"raw"`, whichever suits the first row's key. */
+  readonly keyEncoding?: KeyEncoding | undefined;
+  /** What a shard is made of. Default: `sqliteBackend()`. */
+  readonly backend?: Backend | undefined;
+  /** When a shard's batch is full. @default {{ rowsMax: 50_000, bytesMax: 1 MiB }} */
+  readonly batch?: BatchLimits | undefined;
+  /** Rows in memory, over all shards; beyond, sorted runs go to disk. @default {{ bytesMax: 512 MiB }} */
+  readonly memory?: { readonly bytesMax?: number | undefined; readonly rowsMax?: number | undefined } | undefined;
+  /** Limits over all shards together. Default: none. */
+  readonly rateLimit?: RateLimit | undefined;
+  /** Name of this run, unique in the series. Default: 32 random hex digits. */
+  readonly runId?: string | undefined;
+  /** Fields of your own for the manifest: JSON. */
+  readonly custom?: JsonObject | undefined;
+  /** What the manifest calls the key. @default {"_key"} */
+  readonly keyColumn?: string | undefined;
+  /** Folder of the shards below the store's url. @default {"shards"} */
+  readonly shardPrefix?: string | undefined;
+  /** Folder of a shard below the run's; `{db_id}` stands for its number. @default {"db={db_id:05d}"} */
+  readonly dbPathTemplate?: string | undefined;
+  /** Folder of the run records. They are not written yet; the name is checked. @default {"runs"} */
+  readonly runRegistryPrefix?: string | undefined;
+  /** Name of the pointer object. @default {"_CURRENT"} */
+  readonly pointerKey?: string | undefined;
+  /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
+  readonly localRoot?: string | undefined;
+  /** Remove attempts that were not published. @default {true} */
+  readonly cleanUpLosers?: boolean | undefined;
+  /** Where manifests and the pointer are kept. Default: in `store`. */
+  readonly manifestStore?: ManifestStore | undefined;
+  /** Takes metric events. */
+  readonly onEvent?: EventSink | undefined;
+  /** Takes progress, at most every 100 ms and at each change of phase. */
+  readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
+  /** Aborts the write: nothing is published and nothing is left behind. */
+  readonly signal?: AbortSignal | undefined;
+  /** Time, for tests. */
+  readonly clock?: Clock | undefined;
+}
+
+/** Options with defaults filled in. */
+export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
+  readonly batch: { readonly rowsMax: number; readonly bytesMax: number };
+  readonly memory: { readonly bytesMax: number; readonly rowsMax?: number | undefined };
+  readonly custom: JsonObject;
+  readonly keyColumn: string;
+  readonly shardPrefix: string;
+  readonly dbPathTemplate: string;
+  readonly pointerKey: string;
+  readonly clock: Clock;
+}
+
+const nonEmpty = v.pipe(v.string("a non-empty string"), v.minLength(1, "a non-empty string"));
+
+const memoryLimits = v.strictObject({
+  bytesMax: v.optional(positiveInteger, 512 * 1024 * 1024),
+  rowsMax: v.optional(positiveInteger),
+});
+
+const rateLimit = v.strictObject({
+  rowsPerSecond: v.optional(positiveNumber),
+  bytesPerSecond: v.optional(positiveNumber),
+});
+
+function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptions<T>> {
+  return v.strictObject({
+    store: objectWith<ObjectStore>("a store that can be written, such as fsStore(…)", "url", "get", "put", "upload"),
+    sharding: objectWith<Sharding>("hashSharding(…), singleShard() or another sharding", "kind"),
+    key: functionOf<(row: T) => Key>(),
+    value: functionOf<(row: T) => string | Uint8Array>(),
+    keyEncoding: v.optional(v.picklist(["u64be", "u32be", "utf8", "raw"], '"u64be", "u32be", "utf8" or "raw"')),
+    backend: v.optional(objectWith<Backend>("a backend such as sqliteBackend()", "spec", "buildShard")),
+    batch: v.optional(batchLimits, {}),
+    memory: v.optional(memoryLimits, {}),
+    rateLimit: v.optional(rateLimit),
+    runId: v.optional(nonEmpty),
+    custom: v.optional(v.record(v.string(), v.any(), "a JSON object"), {}),
+    keyColumn: v.optional(nonEmpty, "_key"),
+    shardPrefix: v.optional(nonEmpty, "shards"),
+    dbPathTemplate: v.optional(nonEmpty, "db={db_id:05d}"),
+    runRegistryPrefix: v.optional(nonEmpty, "runs"),
+    pointerKey: v.optional(nonEmpty, "_CURRENT"),
+    localRoot: v.optional(nonEmpty),
+    cleanUpLosers: v.optional(v.boolean("true or false"), true),
+    manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "publish")),
+    onEvent: v.optional(functionOf<EventSink>()),
+    onProgress: v.optional(functionOf<(progress: WriteProgress) => void>()),
+    signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
+    clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
+  }) as unknown as v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptions<T>>;
+}
+
+/**
+ * Checks all options before anything is read or written.
+ *
+ * @throws {ConfigValidationError} naming the first wrong option.
+ */
+export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedWriteOptions<T> {
+  const checked = parseOptions(schema<T>(), options);
+  checkSegment(checked.shardPrefix, "shardPrefix");
+  checkSegment(checked.runRegistryPrefix!, "runRegistryPrefix");
+  checkDbPathTemplate(checked.dbPathTemplate);
+  if (checked.runId !== undefined) checkRunId(checked.runId);
+  return checked;
+}

@@ -1,0 +1,259 @@
+/**
+ * Rows in, published snapshot out: the table of contents of the write path.
+ * @module
+ */
+import { sqliteBackend } from "../backends/sqlite_backend.ts";
+import type { JsonObject } from "../bytes/python_json.ts";
+import type { ScratchSpace } from "../bytes/spool.ts";
+import { PublishConflictError, PublishCurrentError, PublishManifestError } from "../errors.ts";
+import { guardedEventSink } from "../events.ts";
+import type { KeyEncoding, Router } from "../routing/mod.ts";
+import type { PackedRows } from "../rows.ts";
+import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
+import type { ShardEntry } from "../snapshots/manifest.ts";
+import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { buildShards } from "./build_shards.ts";
+import { recordingStore } from "./created_objects.ts";
+import { gather, type RowSource } from "./gather.ts";
+import { PackStream } from "./pack_stream.ts";
+import { spoolRows } from "./packed_spool.ts";
+import { ProgressMeter } from "./progress.ts";
+import { RateLimitStream } from "./rate_limit_stream.ts";
+import { RouteStream } from "./route_stream.ts";
+import { ShardBatchStream } from "./shard_batch_stream.ts";
+import { ShardSinks } from "./shard_sinks.ts";
+import { RateLimiter } from "./token_bucket.ts";
+import { pickWinners } from "./winners.ts";
+import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
+
+/** What a finished write says about itself. */
+export interface WriteResult {
+  readonly runId: string;
+  /** URL of the manifest that `_CURRENT` now names. */
+  readonly manifestRef: string;
+  /** The published shards, ascending; empty ones are left out. */
+  readonly winners: readonly ShardEntry[];
+  readonly stats: WriteStats;
+  /** URL of the run record; null, as none is written yet. */
+  readonly runRecordRef: string | null;
+}
+
+/** Counts and durations of a write. */
+export interface WriteStats {
+  /** Rows taken from the source: repeated keys count. */
+  readonly rowsWritten: number;
+  /** Shards that have rows. */
+  readonly shards: number;
+  /** Size of all shards together. */
+  readonly bytes: number;
+  /** Reading, routing and collecting rows. */
+  readonly routeMs: number;
+  /** Sorting, building and uploading shards. */
+  readonly buildMs: number;
+  /** Storing the manifest and moving the pointer. */
+  readonly publishMs: number;
+  readonly totalMs: number;
+}
+
+/**
+ * Routes rows to shards, builds one file per shard, uploads them and publishes them as the current snapshot.
+ *
+ * Readers see the old snapshot until the very end and the whole new one afterwards. When anything fails the pointer
+ * stays where it was, and what was uploaded is removed again, except where the outcome of publishing is unknown or
+ * lost against another writer: then it stays for a roll back. Memory: `memory.bytesMax`, 24 bytes a row for the shards
+ * being sorted (two at a time) and some 20 MiB, however many rows come.
+ *
+ * @param rows Read once, no faster than they can be taken.
+ * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
+ * @throws {PublishConflictError} when another writer published in between.
+ * @throws the source's own error, when it throws; the reason of `signal`, when it is aborted.
+ *
+ * @example Three rows in memory
+ * ```ts
+ * import { hashSharding } from "../routing/mod.ts";
+ * import { memoryStore } from "../stores/memory_store.ts";
+ * import { writeSnapshot } from "./write_snapshot.ts";
+ *
+ * const rows = [{ id: 1, name: "Ada" }, { id: 2, name: "Grace" }, { id: 3, name: "Edsger" }];
+ * const result = await writeSnapshot(rows, {
+ *   store: memoryStore(),
+ *   sharding: hashSharding({ shards: 2 }),
+ *   key: (row) => row.id,
+ *   value: (row) => JSON.stringify(row),
+ * });
+ * if (result.stats.rowsWritten !== 3) throw new Error("rows are missing");
+ * ```
+ */
+export async function writeSnapshot<T>(rows: RowSource<T>, options: WriteSnapshotOptions<T>): Promise<WriteResult> {
+  const checked = checkWriteOptions(options);
+  const run = new WriteRun(checked);
+  try {
+    return await run.execute(rows);
+  } finally {
+    await run.dispose();
+  }
+}
+
+/** One write: what its steps share. */
+class WriteRun<T> {
+  readonly #options: CheckedWriteOptions<T>;
+  readonly #runId: string;
+  readonly #signal: AbortSignal;
+  readonly #progress: ProgressMeter;
+  readonly #startedMs: number;
+  readonly #emit: ReturnType<typeof guardedEventSink>;
+  #scratch: Promise<ScratchSpace> | undefined;
+  #sinks: ShardSinks | undefined;
+  #keyEncoding: KeyEncoding;
+
+  constructor(options: CheckedWriteOptions<T>) {
+    this.#options = options;
+    this.#runId = options.runId ?? newHexId();
+    this.#signal = options.signal ?? new AbortController().signal;
+    this.#progress = new ProgressMeter(options.clock, options.onProgress);
+    this.#startedMs = options.clock.monotonicMs();
+    this.#emit = guardedEventSink(options.onEvent);
+    this.#keyEncoding = options.keyEncoding ?? "u64be";
+  }
+
+  async execute(source: RowSource<T>): Promise<WriteResult> {
+    const { store, clock, pointerKey, backend = sqliteBackend() } = this.#options;
+    const signal = this.#signal;
+    signal.throwIfAborted();
+    const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });
+    this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
+    const router = await this.#collect(source);
+    const collectedMs = this.#elapsedMs();
+    // Read only now, so that a slow source does not lose against every other writer: the fence is around publishing.
+    const expected = await manifests.loadCurrent({ signal });
+    const recording = recordingStore(store);
+    const shards = this.#sinks!.shards();
+    this.#progress.beginShards(shards.length);
+    try {
+      const attempts = await buildShards(shards, {
+        backend,
+        store: recording.store,
+        attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
+        keyEncoding: this.#keyEncoding,
+        scratch: () => this.#openScratch(),
+        clock,
+        startedMs: this.#startedMs,
+        signal,
+        onEvent: this.#emit,
+        onShardBuilt: () => this.#progress.addShard(),
+      });
+      const winners = pickWinners(attempts, router.shardCount);
+      const builtMs = this.#elapsedMs();
+      const rowsWritten = this.#progress.rowsRead;
+      this.#emit({
+        name: "write.shards_completed",
+        payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: rowsWritten },
+      });
+      this.#progress.beginPublish();
+      const { ref } = await manifests.publish(this.#manifest(router, winners, backend.spec), expected, { signal });
+      const totalMs = this.#elapsedMs();
+      this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
+      this.#emit({ name: "write.current_published", payload: { elapsed_ms: totalMs } });
+      this.#emit({ name: "write.completed", payload: { elapsed_ms: totalMs, rows_written: rowsWritten } });
+      return {
+        runId: this.#runId,
+        manifestRef: ref,
+        winners,
+        stats: {
+          rowsWritten,
+          shards: winners.length,
+          bytes: winners.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
+          routeMs: collectedMs,
+          buildMs: builtMs - collectedMs,
+          publishMs: totalMs - builtMs,
+          totalMs,
+        },
+        runRecordRef: null,
+      };
+    } catch (error) {
+      if (!mayBePublished(error)) await recording.removeCreated();
+      throw error;
+    }
+  }
+
+  async dispose(): Promise<void> {
+    await this.#sinks?.[Symbol.asyncDispose]();
+    const scratch = await this.#scratch?.catch(() => undefined);
+    await scratch?.[Symbol.asyncDispose]();
+  }
+
+  /** Rows from the source to the shards' sinks; gives the router, which may depend on the number of rows. */
+  async #collect(source: RowSource<T>): Promise<Router> {
+    const { sharding, rateLimit, clock, memory, batch } = this.#options;
+    const signal = this.#signal;
+    let packed: ReadableStream<PackedRows> = gather(source)
+      .pipeThrough(new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding))
+      .pipeThrough(this.#progressStream());
+    let router: Router;
+    if (sharding.kind === "keysPerShard") {
+      const spool = await (await this.#openScratch()).openSpool();
+      const spooled = await spoolRows(packed, spool, signal);
+      router = sharding.routerFor(spooled.rowCount);
+      packed = spooled.read();
+    } else {
+      router = sharding.router;
+    }
+    this.#sinks = new ShardSinks(memory, () => this.#openScratch(), signal);
+    const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
+    const bytesMax = Math.min(batch.bytesMax, Math.max(4096, Math.floor(memory.bytesMax / 4 / router.shardCount)));
+    const batches = packed
+      .pipeThrough(new RouteStream(router, () => this.#keyEncoding))
+      .pipeThrough(new ShardBatchStream({ rowsMax: batch.rowsMax, bytesMax }, limiter));
+    await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
+      .pipeTo(this.#sinks, { signal });
+    return router;
+  }
+
+  #progressStream(): TransformStream<PackedRows, PackedRows> {
+    return new TransformStream({
+      transform: (rows, controller) => {
+        this.#progress.addRows(rows.rowCount, rows.starts[rows.rowCount]!);
+        controller.enqueue(rows);
+      },
+    });
+  }
+
+  #manifest(router: Router, shards: readonly ShardEntry[], backend: JsonObject) {
+    const { store, clock, custom, keyColumn, shardPrefix, dbPathTemplate } = this.#options;
+    return {
+      runId: this.#runId,
+      createdAtMicros: clock.nowMicros(),
+      shardCount: router.shardCount,
+      s3Prefix: store.url,
+      keyColumn,
+      routing: router.spec,
+      dbPathTemplate,
+      shardPrefix,
+      keyEncoding: this.#keyEncoding,
+      custom: { ...custom, shardyfusion: { backend, format_version: 1 } },
+      shards,
+    };
+  }
+
+  #attemptPrefix(shardId: number, attempt: number): string {
+    const { shardPrefix, dbPathTemplate } = this.#options;
+    return attemptPrefix({ shardPrefix, dbPathTemplate, runId: this.#runId }, { shardId, attempt });
+  }
+
+  #elapsedMs(): number {
+    return Math.round(this.#options.clock.monotonicMs() - this.#startedMs);
+  }
+
+  async #openScratch(): Promise<ScratchSpace> {
+    this.#scratch ??= import("./file_scratch.ts").then(({ fileScratch }) =>
+      fileScratch(this.#options.localRoot, this.#runId)
+    );
+    return await this.#scratch;
+  }
+}
+
+/** Errors after which the manifest may be in the store: its shards must stay. */
+function mayBePublished(error: unknown): boolean {
+  return error instanceof PublishCurrentError || error instanceof PublishConflictError ||
+    error instanceof PublishManifestError;
+}
