@@ -1,0 +1,12 @@
+/**
+ * The SQLite file format in plain TypeScript: reading b-trees page by page, and writing databases front to back.
+ * @module
+ */
+export { Database, type KeyValueColumnNames, openDatabase, type SchemaEntry } from "./database_reader.ts";
+export { type KeyRange, type KeyValueRow, KeyValueTable } from "./key_value_table.ts";
+export { type RowidRow, RowidTable, type RowsOptions } from "./rowid_table.ts";
+export { type ColumnDefinition, parseCreateTable, type TableDefinition } from "./create_table.ts";
+export { type FileHeader, parseFileHeader } from "./file_header.ts";
+export { memoryPages, type PageSource } from "./page_source.ts";
+export { PageCache } from "./page_cache.ts";
+export type { SqlValue } from "./record.ts";

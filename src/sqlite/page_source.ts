@@ -1,0 +1,71 @@
+/**
+ * Where pages of a database come from. The b-tree reader does no I/O: it asks a source.
+ * @module
+ */
+import { parseFileHeader } from "./file_header.ts";
+
+/**
+ * Pages of one database file that does not change. Pages are counted from 1; only numbers from 1 to `pageCount` are
+ * asked for. Pages are exactly `pageSizeBytes` long and must never be written to again once they were given out.
+ */
+export interface PageSource {
+  /** A power of two from 512 to 65536. */
+  readonly pageSizeBytes: number;
+  /** How many pages there are. */
+  readonly pageCount: number;
+  /**
+   * The whole file, where it lies in memory in one piece: page `n` begins at `(n - 1) * pageSizeBytes`. Readers then
+   * need no view per page.
+   */
+  readonly contiguous?: Uint8Array;
+  /** The page, if it is at hand without waiting. */
+  peek(pageNumber: number): Uint8Array | undefined;
+  /** The page, however long it takes. Rejects with the signal's reason when aborted. */
+  load(pageNumber: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Several distinct pages in few requests, in the order asked for. */
+  loadMany?(pageNumbers: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]>;
+}
+
+/**
+ * Pages of a file that lies in memory. Costs nothing per page; `bytes` must not change as long as it is read from.
+ *
+ * @throws {CorruptFileError} when `bytes` does not begin with a usable file header, or is cut short.
+ *
+ * @example A file is too short to be a database
+ * ```ts
+ * import { memoryPages } from "./page_source.ts";
+ *
+ * try {
+ *   memoryPages(new Uint8Array(99));
+ *   throw new Error("unexpected success");
+ * } catch (error) {
+ *   if ((error as { code?: string }).code !== "CORRUPT_FILE") throw error;
+ * }
+ * ```
+ */
+export function memoryPages(bytes: Uint8Array): PageSource {
+  return new MemoryPages(bytes);
+}
+
+class MemoryPages implements PageSource {
+  readonly pageSizeBytes: number;
+  readonly pageCount: number;
+  readonly contiguous: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    const header = parseFileHeader(bytes, bytes.byteLength);
+    this.pageSizeBytes = header.pageSizeBytes;
+    this.pageCount = header.pageCount;
+    this.contiguous = bytes;
+  }
+
+  peek(pageNumber: number): Uint8Array {
+    const start = (pageNumber - 1) * this.pageSizeBytes;
+    return this.contiguous.subarray(start, start + this.pageSizeBytes);
+  }
+
+  // deno-lint-ignore require-await -- the interface is for sources that wait
+  async load(pageNumber: number): Promise<Uint8Array> {
+    return this.peek(pageNumber);
+  }
+}
