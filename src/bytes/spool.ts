@@ -5,12 +5,12 @@
 
 /** Bytes that are put aside in order and gone through in order. */
 export interface ByteSpool extends AsyncDisposable {
-  /** Appends a piece; it may be reused as soon as the promise resolves. */
-  append(piece: Uint8Array): Promise<void>;
+  /** Appends a piece, given in parts; they may be reused as soon as the promise resolves. One call at a time. */
+  append(...parts: readonly Uint8Array[]): Promise<void>;
   /**
    * The pieces as they were appended, each a copy of its own. Can be called again.
    *
-   * @throws {CorruptFileError} when a piece is not what was appended.
+   * @throws {CorruptFileError} at the end at the latest, when what was read is not what was appended.
    */
   read(): AsyncIterableIterator<Uint8Array<ArrayBuffer>>;
 }

@@ -7,7 +7,7 @@ import type { ScratchSpace } from "../bytes/spool.ts";
 import type { Clock } from "../clock.ts";
 import { ShardCoverageError, ShardWriteError, ShardyfusionError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import { type KeyEncoding, logicalKey } from "../routing/mod.ts";
+import { type KeyEncoding, logicalKey } from "../routing/key.ts";
 import { newHexId } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ShardRows } from "./shard_rows.ts";

@@ -7,11 +7,11 @@ import { shown } from "../options.ts";
 import {
   defaultKeyEncoding,
   type Key,
-  keyBytesMax,
   type KeyEncoding,
   type KeyPacker,
   keyPacker,
-} from "../routing/mod.ts";
+  maxKeyBytes,
+} from "../routing/key.ts";
 import type { PackedRows } from "../rows.ts";
 import { PackedBuilder } from "./packed_builder.ts";
 
@@ -71,7 +71,7 @@ class RowPacker<T> {
     const builder = this.#builder;
     const isText = typeof value === "string";
     if (!isText && !(value instanceof Uint8Array)) throw this.#badValue(value);
-    builder.reserve(keyBytesMax(this.#encoding!, key) + (isText ? 3 * value.length : value.length));
+    builder.reserve(maxKeyBytes(this.#encoding!, key) + (isText ? 3 * value.length : value.length));
     const start = builder.usedBytes;
     const keyEnd = this.#pack!(key, builder.bytes, start);
     let end = keyEnd;

@@ -69,32 +69,28 @@ function grown(array: Uint32Array<ArrayBuffer>, length: number): Uint32Array<Arr
 }
 
 /**
- * Packed rows as one piece of bytes: u32 row count, u32 bytes, then `starts`, `keyLengths` and the rows. Integers have
- * the machine's byte order: pieces are read where they were written.
+ * Packed rows as the parts of one piece of bytes: u32 row count, `starts`, `keyLengths`, then the rows. Integers have
+ * the machine's byte order: pieces are read where they were written. Parts are views.
  */
-export function encodePacked(rows: PackedRows): Uint8Array {
-  const { rowCount } = rows;
-  const rowsBytes = rows.starts[rowCount]!;
-  const headBytes = 8 + 4 * (2 * rowCount + 1);
-  const piece = new Uint8Array(headBytes + rowsBytes);
-  const words = new Uint32Array(piece.buffer, 0, headBytes / 4);
-  words[0] = rowCount;
-  words[1] = rowsBytes;
-  words.set(rows.starts.subarray(0, rowCount + 1), 2);
-  words.set(rows.keyLengths.subarray(0, rowCount), rowCount + 3);
-  piece.set(rows.bytes.subarray(0, rowsBytes), headBytes);
-  return piece;
+export function encodePacked(rows: PackedRows): Uint8Array[] {
+  const { rowCount, starts, keyLengths, bytes } = rows;
+  return [
+    new Uint8Array(Uint32Array.of(rowCount).buffer),
+    new Uint8Array(starts.buffer, starts.byteOffset, 4 * (rowCount + 1)),
+    new Uint8Array(keyLengths.buffer, keyLengths.byteOffset, 4 * rowCount),
+    bytes.subarray(0, starts[rowCount]!),
+  ];
 }
 
 /** The rows of a piece made by {@linkcode encodePacked}, as views of it. */
 export function decodePacked(piece: Uint8Array<ArrayBuffer>): PackedRows {
   const rowCount = new Uint32Array(piece.buffer, piece.byteOffset, 1)[0]!;
-  const headBytes = 8 + 4 * (2 * rowCount + 1);
+  const headBytes = 4 * (2 * rowCount + 2);
   const words = new Uint32Array(piece.buffer, piece.byteOffset, headBytes / 4);
   return {
     rowCount,
-    starts: words.subarray(2, rowCount + 3),
-    keyLengths: words.subarray(rowCount + 3),
+    starts: words.subarray(1, rowCount + 2),
+    keyLengths: words.subarray(rowCount + 2),
     bytes: piece.subarray(headBytes),
   };
 }

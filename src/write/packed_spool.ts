@@ -24,7 +24,7 @@ export async function spoolRows(
     new WritableStream({
       async write(chunk) {
         rowCount += chunk.rowCount;
-        await spool.append(encodePacked(chunk));
+        await spool.append(...encodePacked(chunk));
       },
     }),
     { signal },

@@ -3,7 +3,7 @@
  * @module
  */
 import type { ShardBatch } from "../rows.ts";
-import type { RateLimiter } from "./token_bucket.ts";
+import type { RateLimiter } from "../token_bucket.ts";
 
 /** Lets a batch pass when the limiter allows its rows and bytes; batches that were paid for pass at once. */
 export class RateLimitStream extends TransformStream<ShardBatch, ShardBatch> {

@@ -3,7 +3,8 @@
  * @module
  */
 import { ConfigValidationError, ShardAssignmentError } from "../errors.ts";
-import type { KeyEncoding, Router } from "../routing/mod.ts";
+import type { KeyEncoding } from "../routing/key.ts";
+import type { Router } from "../routing/router.ts";
 import type { PackedRows, RoutedRows } from "../rows.ts";
 
 /** Routes packed rows by the very code that readers route lookups with. Adds 4 bytes a row; copies nothing. */

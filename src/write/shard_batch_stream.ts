@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { parseOptions, positiveInteger } from "../options.ts";
 import type { RoutedRows, ShardBatch } from "../rows.ts";
 import { PackedBuilder } from "./packed_builder.ts";
-import type { RateLimiter } from "./token_bucket.ts";
+import type { RateLimiter } from "../token_bucket.ts";
 
 /** A batch is full as soon as one of the limits is reached. */
 export interface BatchLimits {

@@ -3,6 +3,7 @@
  * @module
  */
 import type { ByteSpool, SpoolFactory } from "../bytes/spool.ts";
+import { compareBytes } from "../routing/key.ts";
 import type { PackedRows, RowCursor, ShardBatch, SortedRows } from "../rows.ts";
 import { MergeCursor, type RunBatches } from "./merge_rows.ts";
 import { decodePacked, encodePacked, PackedBuilder } from "./packed_builder.ts";
@@ -183,10 +184,12 @@ class BatchCursor implements RowCursor {
   }
 }
 
-/** Writes rows as a run; gives their number. */
+/** Writes rows as a run; gives their number. While one piece is being written the next one is filled. */
 async function writeRun(rows: RowCursor, run: ByteSpool): Promise<number> {
   await using cursor = rows;
-  const builder = new PackedBuilder({ rows: 1024, bytes: 2 * PIECE_BYTES });
+  let builder = new PackedBuilder({ rows: 4096, bytes: 2 * PIECE_BYTES });
+  let spare = new PackedBuilder({ rows: 4096, bytes: 2 * PIECE_BYTES });
+  let writing = Promise.resolve();
   let rowCount = 0;
   do {
     while (cursor.next()) {
@@ -194,22 +197,18 @@ async function writeRun(rows: RowCursor, run: ByteSpool): Promise<number> {
       builder.append(cursor.bytes, cursor.start, { keyLength, rowBytes: keyLength + valueLength });
       rowCount++;
       if (builder.usedBytes < PIECE_BYTES) continue;
-      await run.append(encodePacked(builder));
+      await writing;
+      writing = run.append(...encodePacked(builder));
+      writing.catch(() => {}); // It is awaited before the next piece, where the error surfaces.
+      [builder, spare] = [spare, builder];
       builder.clear();
     }
   } while (await cursor.refill());
-  if (builder.rowCount > 0) await run.append(encodePacked(builder));
+  await writing;
+  if (builder.rowCount > 0) await run.append(...encodePacked(builder));
   return rowCount;
 }
 
 async function* readRun(run: ByteSpool): RunBatches & AsyncGenerator<PackedRows> {
   for await (const piece of run.read()) yield decodePacked(piece);
-}
-
-function compareBytes(left: Uint8Array, right: Uint8Array): number {
-  const shared = Math.min(left.length, right.length);
-  for (let i = 0; i < shared; i++) {
-    if (left[i] !== right[i]) return left[i]! - right[i]!;
-  }
-  return left.length - right.length;
 }

@@ -8,12 +8,13 @@ import type { JsonObject } from "../bytes/python_json.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { EventSink } from "../events.ts";
 import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber } from "../options.ts";
-import type { Key, KeyEncoding, Sharding } from "../routing/mod.ts";
+import type { Key, KeyEncoding } from "../routing/key.ts";
+import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
-import type { RateLimit } from "./token_bucket.ts";
+import type { RateLimit } from "../token_bucket.ts";
 
 /** How far a write has come; counters never go back. */
 export interface WriteProgress {

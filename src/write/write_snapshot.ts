@@ -7,7 +7,8 @@ import type { JsonObject } from "../bytes/python_json.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { PublishConflictError, PublishCurrentError, PublishManifestError } from "../errors.ts";
 import { guardedEventSink } from "../events.ts";
-import type { KeyEncoding, Router } from "../routing/mod.ts";
+import type { KeyEncoding } from "../routing/key.ts";
+import type { Router } from "../routing/router.ts";
 import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { ShardEntry } from "../snapshots/manifest.ts";
@@ -22,7 +23,7 @@ import { RateLimitStream } from "./rate_limit_stream.ts";
 import { RouteStream } from "./route_stream.ts";
 import { ShardBatchStream } from "./shard_batch_stream.ts";
 import { ShardSinks } from "./shard_sinks.ts";
-import { RateLimiter } from "./token_bucket.ts";
+import { RateLimiter } from "../token_bucket.ts";
 import { pickWinners } from "./winners.ts";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
 

@@ -2,8 +2,8 @@
  * Rate limits by token bucket.
  * @module
  */
-import type { Clock } from "../clock.ts";
-import { type EventSink, guardedEventSink } from "../events.ts";
+import type { Clock } from "./clock.ts";
+import { type EventSink, guardedEventSink } from "./events.ts";
 
 /** Outcome of asking without waiting. */
 export interface Acquisition {
@@ -61,14 +61,14 @@ export class TokenBucket {
   }
 }
 
-/** Limits of a write, over all shards together. */
+/** Limits over all shards together. */
 export interface RateLimit {
   readonly rowsPerSecond?: number | undefined;
   /** Keys and values together. */
   readonly bytesPerSecond?: number | undefined;
 }
 
-/** Both limits of a write; absent ones never hold anything up. */
+/** Both limits; an absent one never holds anything up. */
 export class RateLimiter {
   readonly #buckets: { readonly bucket: TokenBucket; readonly type: "ops" | "bytes" }[] = [];
   readonly #onEvent: EventSink;
