@@ -11,7 +11,7 @@ import { objectManifestReader, objectManifestStore } from "../snapshots/object_m
 import { isObjectStore } from "../stores/store.ts";
 import { countingStore, type Traffic } from "./counting_store.ts";
 import { type Generation, openGeneration } from "./generation.ts";
-import { isNewer, type LoadedManifest, loadCurrentManifest, loadPinnedManifest } from "./load_manifest.ts";
+import { isNewer, loadCurrentManifest, type LoadedManifest, loadPinnedManifest } from "./load_manifest.ts";
 import { type CheckedOpenOptions, checkOpenOptions, type OpenSnapshotOptions } from "./read_options.ts";
 import { chooseMode, memoryAccess, type ShardAccess } from "./shard_access.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";

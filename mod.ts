@@ -1,0 +1,47 @@
+/**
+ * Publishes sharded snapshots of rows to object storage, and looks rows up in them: by key, from any number of
+ * processes, without a database.
+ *
+ * @example Publish, then look up
+ * ```ts
+ * import { hashSharding, openSnapshot, writeSnapshot } from "./mod.ts";
+ * import { memoryStore } from "./src/stores/memory_store.ts";
+ *
+ * const store = memoryStore();
+ * await writeSnapshot([{ id: 42, name: "Ada" }], {
+ *   store,
+ *   sharding: hashSharding({ shards: 8 }),
+ *   key: (row) => row.id,
+ *   value: (row) => JSON.stringify(row),
+ * });
+ * await using reader = await openSnapshot({ store });
+ * const value = await reader.get(42);
+ * if (value === null) throw new Error("the row is missing");
+ * ```
+ * @module
+ */
+export type { JsonObject, JsonValue } from "./src/bytes/python_json.ts";
+export type { Clock } from "./src/clock.ts";
+export * from "./src/errors.ts";
+export type { EventMap, EventSink, ShardyfusionEvent } from "./src/events.ts";
+export type { Backend, BackendSpec } from "./src/backends/backend.ts";
+export { sqliteBackend, type SqliteBackendOptions } from "./src/backends/sqlite_backend.ts";
+export type { Key, KeyEncoding } from "./src/routing/key.ts";
+export { hashSharding, type HashShardingOptions, type Sharding, singleShard } from "./src/routing/sharding.ts";
+export type { Manifest, ManifestRef, ShardEntry } from "./src/snapshots/manifest.ts";
+export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
+export { history, rollBack } from "./src/snapshots/history.ts";
+export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";
+export { memoryStore } from "./src/stores/memory_store.ts";
+export type { BorrowedShard } from "./src/read/borrowed_shard.ts";
+export { lookUpStream } from "./src/read/look_up_stream.ts";
+export { openSnapshot } from "./src/read/open_snapshot.ts";
+export type { AccessMode, LookUpOptions, OpenSnapshotOptions, SnapshotPin } from "./src/read/read_options.ts";
+export type { ScanOptions } from "./src/read/scan_range.ts";
+export type { ShardInfo, SnapshotHealth, SnapshotInfo } from "./src/read/snapshot_info.ts";
+export type { ReaderStats, SnapshotReader } from "./src/read/snapshot_reader.ts";
+export type { RowSource } from "./src/write/gather.ts";
+export { type SnapshotSink, snapshotSink } from "./src/write/snapshot_sink.ts";
+export { bytesValue, type ColumnRow, jsonValue } from "./src/write/values.ts";
+export type { WriteProgress, WriteSnapshotOptions } from "./src/write/write_options.ts";
+export { type WriteResult, writeSnapshot, type WriteStats } from "./src/write/write_snapshot.ts";
