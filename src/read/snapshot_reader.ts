@@ -16,7 +16,7 @@ import { type ScanOptions, scanRange } from "./scan_range.ts";
 import { infoOf, type ShardInfo, shardInfosOf, type SnapshotHealth, type SnapshotInfo } from "./snapshot_info.ts";
 
 /** Opens the snapshot that is current now; null when it is not newer than the active one. */
-export type GenerationOpener = (active: Generation | null, signal?: AbortSignal) => Promise<Generation | null>;
+export type GenerationOpener = (active: Generation, signal?: AbortSignal) => Promise<Generation | null>;
 
 /** What a reader has asked of the store since it was opened. */
 export interface ReaderStats {

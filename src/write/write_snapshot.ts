@@ -3,7 +3,7 @@
  * @module
  */
 import { sqliteBackend } from "../backends/sqlite_backend.ts";
-import type { JsonObject } from "../bytes/python_json.ts";
+import type { BackendSpec } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { PublishConflictError, PublishCurrentError, PublishManifestError } from "../errors.ts";
 import { guardedEventSink } from "../events.ts";
@@ -11,7 +11,7 @@ import type { KeyEncoding } from "../routing/key.ts";
 import type { Router } from "../routing/router.ts";
 import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
-import type { ShardEntry } from "../snapshots/manifest.ts";
+import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { buildShards } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
@@ -219,7 +219,7 @@ class WriteRun<T> {
     });
   }
 
-  #manifest(router: Router, shards: readonly ShardEntry[], backend: JsonObject) {
+  #manifest(router: Router, shards: readonly ShardEntry[], { name, options }: BackendSpec): Manifest {
     const { store, clock, custom, keyColumn, shardPrefix, dbPathTemplate } = this.#options;
     return {
       runId: this.#runId,
@@ -231,7 +231,7 @@ class WriteRun<T> {
       dbPathTemplate,
       shardPrefix,
       keyEncoding: this.#keyEncoding,
-      custom: { ...custom, shardyfusion: { backend, format_version: 1 } },
+      custom: { ...custom, shardyfusion: { backend: { name, options }, format_version: 1 } },
       shards,
     };
   }
