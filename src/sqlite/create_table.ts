@@ -24,9 +24,12 @@ export interface TableDefinition {
 }
 
 interface Token {
-  /** A bare word or number in lower case as `text`; a quoted name or string has its content as `quoted`. */
+  /** As written, with ASCII letters in lower case: what keywords are compared with. */
   readonly text: string;
+  /** Content of a quoted name or string; undefined for everything else. */
   readonly quoted: string | undefined;
+  /** The name that the token gives to a table or column. */
+  readonly name: string;
 }
 
 interface Column extends ColumnDefinition {
@@ -37,7 +40,7 @@ interface Column extends ColumnDefinition {
 }
 
 const TOKEN =
-  /\s+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[xX]'[0-9a-fA-F]*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}\p{N}\p{So}_$.\u0080-\uffff]+|[^]/uy;
+  /\s+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[xX]'[0-9a-fA-F]*'|'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^\]]*\]|[\p{L}\p{N}\p{So}_$.\u0080-\uffff]+|[^]/uy;
 const TABLE_CONSTRAINTS = new Set(["constraint", "primary", "unique", "check", "foreign"]);
 const COLUMN_CONSTRAINTS = new Set(
   "constraint primary not null unique check default collate references generated as on".split(" "),
@@ -104,7 +107,8 @@ function tokensOf(sql: string): Token[] {
   for (let match = TOKEN.exec(sql); match !== null; match = TOKEN.exec(sql)) {
     const raw = match[0];
     if (/^(?:\s|--|\/\*)/.test(raw)) continue;
-    tokens.push({ text: lowerAscii(raw), quoted: unquoted(raw) });
+    const quoted = unquoted(raw);
+    tokens.push({ text: lowerAscii(raw), quoted, name: quoted ?? raw });
   }
   return tokens;
 }
@@ -140,12 +144,8 @@ function splitList(tokens: readonly Token[], open: number): { parts: Token[][]; 
 function keyOfConstraint(part: readonly Token[]): string[] | undefined {
   const at = part.findIndex((token, i) => token.text === "primary" && part[i + 1]?.text === "key");
   if (at < 0 || part[at + 2]?.text !== "(") return undefined;
-  const names = splitList(part, at + 2).parts.map((terms) => nameOf(terms[0]));
+  const names = splitList(part, at + 2).parts.map((terms) => terms[0]?.name ?? "");
   return names.filter((name, i) => names.findIndex((earlier) => isSameName(earlier, name)) === i);
-}
-
-function nameOf(token: Token | undefined): string {
-  return token?.quoted ?? token?.text ?? "";
 }
 
 function columnOf(part: readonly Token[]): Column {
@@ -155,7 +155,7 @@ function columnOf(part: readonly Token[]): Column {
   const keyAt = words.findIndex((word, i) => word === "primary" && words[i + 1] === "key");
   const defaultAt = part.findIndex((token, i) => i > 0 && token.quoted === undefined && token.text === "default");
   return {
-    name: nameOf(part[0]),
+    name: part[0]!.name,
     isInteger: type.length === 1 && type[0] === "integer",
     isKey: keyAt >= 0,
     isDescending: keyAt >= 0 && words[keyAt + 2] === "desc",

@@ -9,6 +9,7 @@ import { INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE } from "./format
 import type { PathStep } from "./lookup.ts";
 import { checkedPage, feed, PayloadCopy } from "./overflow.ts";
 import {
+  copyOf,
   corruptLink,
   corruptPage,
   DEPTH_MAX,
@@ -258,7 +259,7 @@ export function copyPart(
   const [from, length] = part.span;
   if (from + length <= payload.localBytes) {
     const start = payload.start + from;
-    return payload.bytes.slice(start, start + length) as Uint8Array<ArrayBuffer>;
+    return copyOf(payload.bytes, start, start + length);
   }
   const copy = new PayloadCopy(shape, payload, part.span);
   return feed(shape, copy, part.signal)?.then(() => copy.bytes) ?? copy.bytes;

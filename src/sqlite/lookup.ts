@@ -9,6 +9,7 @@ import { INTERIOR_INDEX, LEAF_INDEX, localBytes } from "./format.ts";
 import { type PageConsumer, PayloadCompare, PayloadCopy } from "./overflow.ts";
 import { serialBytes } from "./record.ts";
 import {
+  copyOf,
   corruptLink,
   corruptPage,
   DEPTH_MAX,
@@ -216,7 +217,7 @@ export class Lookup implements PageConsumer {
       const start = headerEnd + (keyType - 12) / 2;
       const end = start + Math.floor((type - 12) / 2);
       if (type < 12 || end > body + sizeBytes) throw this.#corrupt(body, "a value must be a blob inside its row");
-      this.value = bytes.slice(start, end) as Uint8Array<ArrayBuffer>;
+      this.value = copyOf(bytes, start, end);
       return;
     }
     const payload = this.#payloadOf(at);

@@ -56,7 +56,8 @@ class MemoryPages implements PageSource {
     const header = parseFileHeader(bytes, bytes.byteLength);
     this.pageSizeBytes = header.pageSizeBytes;
     this.pageCount = header.pageCount;
-    this.contiguous = bytes;
+    // Of a subclass such as Node's Buffer every access would be slower.
+    this.contiguous = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   peek(pageNumber: number): Uint8Array {

@@ -73,6 +73,11 @@ export function u32At(bytes: Uint8Array, at: number): number {
   return bytes[at]! * 0x1000000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
 }
 
+/** A copy of `bytes[start]` up to `end`. Not `slice`, which gives a view where a source hands out Node's buffers. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes.subarray(start, end));
+}
+
 /** A cell's payload: its local part on a b-tree page, and the first page of what follows. */
 export interface Payload {
   /** Where the local part lies: `bytes[start]` is its first byte. */
