@@ -25,6 +25,8 @@ export const SQLITE_CONTENT_TYPE = "application/x-sqlite3";
 export interface SqliteBackendOptions {
   /** 4096, 8192, 16384, 32768, 65536, or `"auto"`: what suits each shard's rows. @default {4096} */
   readonly pageSizeBytes?: number | "auto" | undefined;
+  /** Page-cache sidecars beside the shards; this version does not write them yet. @default {false} */
+  readonly sidecar?: false | undefined;
 }
 
 /** Checks the options of the SQLite backends. */
@@ -33,6 +35,7 @@ export const sqliteOptions: v.GenericSchema<SqliteBackendOptions, { pageSizeByte
     v.picklist([...PAGE_SIZES, "auto" as const], `one of ${PAGE_SIZES.join(", ")} or "auto"`),
     4096,
   ),
+  sidecar: v.optional(v.literal(false, "false, as sidecars are not written yet"), false),
 });
 
 /**

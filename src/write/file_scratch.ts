@@ -20,15 +20,23 @@ export async function fileScratch(localRoot: string | undefined, runId: string):
   const root = localRoot ?? join(tmpdir(), "shardyfusion");
   await fs.mkdir(root, { recursive: true });
   const folder = await fs.mkdtemp(join(root, `run_id=${runId}-`));
+  const spools: ByteSpool[] = [];
   let count = 0;
   return {
-    openSpool: () => openFileSpool(join(folder, `spool-${count++}`)),
+    async openSpool() {
+      const spool = await openFileSpool(join(folder, `spool-${count++}`));
+      spools.push(spool);
+      return spool;
+    },
     async makeFolder() {
       const path = join(folder, `folder-${count++}`);
       await fs.mkdir(path);
       return path;
     },
-    [Symbol.asyncDispose]: () => fs.rm(folder, { recursive: true, force: true }),
+    async [Symbol.asyncDispose]() {
+      for (const spool of spools.splice(0)) await spool[Symbol.asyncDispose]();
+      await fs.rm(folder, { recursive: true, force: true });
+    },
   };
 }
 

@@ -35,8 +35,12 @@ export class PackStream<T> extends TransformStream<T[], PackedRows> {
     const packer = new RowPacker(reader, onEncoding);
     super({
       transform(rows, controller) {
-        for (const row of rows) {
-          if (packer.add(row)) controller.enqueue(packer.take());
+        try {
+          for (const row of rows) {
+            if (packer.add(row)) controller.enqueue(packer.take());
+          }
+        } catch (error) {
+          throw packer.located(error);
         }
         if (packer.rowCount > 0) controller.enqueue(packer.take());
       },
@@ -100,10 +104,18 @@ class RowPacker<T> {
     this.#onEncoding(this.#encoding);
   }
 
+  /** Errors about keys and values tell which row they are about; what the caller's functions throw stays as it is. */
+  located(error: unknown): unknown {
+    if (!(error instanceof ConfigValidationError)) return error;
+    return new ConfigValidationError(`${error.message} (row ${this.#rowNumber} of the source)`, error.path, {
+      cause: error.cause,
+    });
+  }
+
   #badValue(value: unknown): ConfigValidationError {
     const limits = `a string or a Uint8Array, together with its key of at most ${ROW_BYTES_MAX} bytes`;
     return new ConfigValidationError(
-      `Cannot store the value of row ${this.#rowNumber} as it must be ${limits}: current value is ${shown(value)}`,
+      `Cannot store a value as it must be ${limits}: current value is ${shown(value)}`,
       "value",
     );
   }

@@ -4,8 +4,9 @@
  */
 import * as v from "valibot";
 import type { Backend } from "../backends/backend.ts";
-import type { JsonObject } from "../bytes/python_json.ts";
+import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
 import { type Clock, systemClock } from "../clock.ts";
+import { ConfigValidationError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber } from "../options.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
@@ -64,6 +65,14 @@ export interface WriteSnapshotOptions<T> {
   readonly runRegistryPrefix?: string | undefined;
   /** Name of the pointer object. @default {"_CURRENT"} */
   readonly pointerKey?: string | undefined;
+  /** Threads that build shards; this version builds them in this thread. @default {0} */
+  readonly workers?: 0 | undefined;
+  /** Up to when another writer may publish without being noticed. @default {"publish"} */
+  readonly fence?: "publish" | undefined;
+  /** What to do when another writer published in between. @default {"fail"} */
+  readonly onConflict?: "fail" | undefined;
+  /** Whether unchanged shards of the last snapshot are used again; this version builds all. @default {false} */
+  readonly reuse?: false | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
   readonly localRoot?: string | undefined;
   /** Remove attempts that were not published. @default {true} */
@@ -122,6 +131,10 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     dbPathTemplate: v.optional(nonEmpty, "db={db_id:05d}"),
     runRegistryPrefix: v.optional(nonEmpty, "runs"),
     pointerKey: v.optional(nonEmpty, "_CURRENT"),
+    workers: v.optional(v.literal(0, "0, as this version has no workers yet")),
+    fence: v.optional(v.literal("publish", '"publish", the only fence of this version')),
+    onConflict: v.optional(v.literal("fail", '"fail", all that this version can do')),
+    reuse: v.optional(v.literal(false, "false, as this version builds all shards")),
     localRoot: v.optional(nonEmpty),
     cleanUpLosers: v.optional(v.boolean("true or false"), true),
     manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "publish")),
@@ -143,5 +156,19 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
   checkSegment(checked.runRegistryPrefix!, "runRegistryPrefix");
   checkDbPathTemplate(checked.dbPathTemplate);
   if (checked.runId !== undefined) checkRunId(checked.runId);
+  checkCustom(checked.custom);
   return checked;
+}
+
+/** Fields of the manifest that the library itself writes. */
+const RESERVED_FIELDS = ["shardyfusion", "sqlite_sidecar", "vector"];
+
+/** Now, as nobody wants to learn it when all shards have been built. */
+function checkCustom(custom: JsonObject): void {
+  for (const name of RESERVED_FIELDS) {
+    if (!(name in custom)) continue;
+    const path = `custom.${name}`;
+    throw new ConfigValidationError(`Cannot use option "${path}" as the library writes a field of that name`, path);
+  }
+  dumpJson(custom);
 }
