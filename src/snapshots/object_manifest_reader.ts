@@ -1,0 +1,148 @@
+/**
+ * Reads the pointer and manifests from a store. Sends GET and nothing else.
+ * @module
+ */
+import * as v from "valibot";
+import { ConfigValidationError, ManifestParseError, ObjectNotFoundError } from "../errors.ts";
+import { functionOf, parseOptions } from "../options.ts";
+import type { ReadableStore, RequestOptions } from "../stores/store.ts";
+import { joinUrl, keyUnder, manifestKeyOfRef } from "./layout.ts";
+import type { Manifest } from "./manifest.ts";
+import { readManifest } from "./manifest_file.ts";
+import type { CurrentPointer, ManifestReader } from "./manifest_store.ts";
+import { parsePointer, POINTER_BYTES_MAX } from "./pointer.ts";
+
+/** Options of {@linkcode objectManifestReader}. */
+export interface ManifestReaderOptions {
+  /** Key of the pointer in the store. @default {"_CURRENT"} */
+  readonly pointerKey?: string | undefined;
+  /**
+   * Finds the store of a manifest that lies neither in the store nor under its own `s3_prefix`. It is given the URL of
+   * the manifest's folder, and the keys of the store that it gives must begin there. Default: such refs are errors.
+   */
+  readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
+}
+
+interface CheckedReaderOptions {
+  readonly pointerKey: string;
+  readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
+}
+
+/** The name of an object: not empty. */
+export const objectName: v.GenericSchema<string> = v.pipe(
+  v.string("a non-empty string"),
+  v.minLength(1, "a non-empty string"),
+);
+
+/** The options as a schema, for the manifest store, which takes more. */
+export const readerOptions = {
+  pointerKey: v.optional(objectName, "_CURRENT") as v.GenericSchema<string | undefined, string>,
+  resolveStore: v.optional(functionOf<(url: string) => ReadableStore>()) as v.GenericSchema<
+    ((url: string) => ReadableStore) | undefined
+  >,
+};
+
+const schema = v.strictObject(readerOptions) as unknown as v.GenericSchema<ManifestReaderOptions, CheckedReaderOptions>;
+
+/**
+ * Reads manifests from a store that need not be able to write or to list.
+ *
+ * A ref under the store's own `url` names an object of the store. Any other ref is looked up in the store by its last
+ * three segments, `manifests/…/…`, and counts only when it lies under the `s3_prefix` that the manifest itself states:
+ * a copy of a series opens wherever it was copied to.
+ *
+ * @throws {ConfigValidationError} when an option is wrong.
+ */
+export function objectManifestReader(store: ReadableStore, options: ManifestReaderOptions = {}): ManifestReader {
+  const { pointerKey, resolveStore } = parseOptions(schema, options);
+  return {
+    loadCurrent: (request = {}) => loadPointer(store, pointerKey, request),
+    loadManifest: (ref, request = {}) => loadManifest({ store, resolveStore }, ref, request),
+  };
+}
+
+/**
+ * The pointer; null when there is none.
+ *
+ * @throws {ManifestParseError} when it is malformed.
+ */
+export async function loadPointer(
+  store: ReadableStore,
+  pointerKey: string,
+  request: RequestOptions,
+): Promise<CurrentPointer | null> {
+  const found = await loadPointerBytes(store, pointerKey, request);
+  return found === null ? null : parsePointer(found.bytes, found);
+}
+
+/** The pointer unparsed; null when there is none. */
+export async function loadPointerBytes(
+  store: ReadableStore,
+  pointerKey: string,
+  request: RequestOptions,
+): Promise<{ bytes: Uint8Array; ref: string; version: string | null } | null> {
+  const ref = joinUrl(store.url, pointerKey);
+  try {
+    const object = await store.get(pointerKey, request);
+    if (object.sizeBytes > POINTER_BYTES_MAX) {
+      await object.body.cancel();
+      throw new ManifestParseError(
+        `Cannot read the pointer "${ref}" as it must be at most ${POINTER_BYTES_MAX} bytes: ` +
+          `current value is ${object.sizeBytes}`,
+        ref,
+      );
+    }
+    return { bytes: await object.bytes(), ref, version: object.etag };
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return null;
+    throw error;
+  }
+}
+
+interface ManifestPlaces {
+  readonly store: ReadableStore;
+  readonly resolveStore: ((url: string) => ReadableStore) | undefined;
+}
+
+async function loadManifest(places: ManifestPlaces, ref: string, request: RequestOptions): Promise<Manifest> {
+  const { store, resolveStore } = places;
+  const ownKey = keyUnder(store.url, ref);
+  if (ownKey !== null) return await readObject(store, [ownKey, ref], request);
+  const mirrored = await loadMirrored(places, ref, request);
+  if (mirrored !== null) return mirrored;
+  if (resolveStore === undefined) {
+    throw new ConfigValidationError(
+      `Cannot read the manifest "${ref}" as it must lie under "${store.url}" or under the place that it states: ` +
+        "give the option `resolveStore` to say which store has it",
+      "resolveStore",
+    );
+  }
+  const nameAt = ref.lastIndexOf("/") + 1;
+  return await readObject(resolveStore(ref.slice(0, Math.max(0, nameAt - 1))), [ref.slice(nameAt), ref], request);
+}
+
+/** The manifest, when the store holds a copy of the series that the ref belongs to; else null. */
+async function loadMirrored(
+  { store, resolveStore }: ManifestPlaces,
+  ref: string,
+  request: RequestOptions,
+): Promise<Manifest | null> {
+  const key = manifestKeyOfRef(ref);
+  if (key === null) return null;
+  try {
+    const manifest = await readObject(store, [key, ref], request);
+    return keyUnder(manifest.s3Prefix, ref) === key ? manifest : null;
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError && resolveStore !== undefined) return null;
+    throw error;
+  }
+}
+
+async function readObject(
+  store: ReadableStore,
+  [key, ref]: readonly [string, string],
+  request: RequestOptions,
+): Promise<Manifest> {
+  const object = await store.get(key, request);
+  return await readManifest(await object.bytes(), ref);
+}

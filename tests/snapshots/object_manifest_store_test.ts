@@ -1,0 +1,410 @@
+/** Judges: requests that fail before or after they took effect; an own reading of what is stored. */
+import { deepEqual, equal, notEqual, ok, rejects, throws } from "node:assert/strict";
+import { test } from "node:test";
+import type { Clock } from "../../src/clock.ts";
+import { ObjectNotFoundError, PreconditionFailedError, StoreError } from "../../src/errors.ts";
+import type { Manifest } from "../../src/snapshots/manifest.ts";
+import { readManifest } from "../../src/snapshots/manifest_file.ts";
+import type { ManifestStore } from "../../src/snapshots/manifest_store.ts";
+import { objectManifestReader, objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
+import { memoryStore } from "../../src/stores/memory_store.ts";
+import type { ObjectStore } from "../../src/stores/store.ts";
+import { fixtureBytes, fixtureJson, fixtureStore, snapshotNames } from "./fixture_manifests.ts";
+import { type WatchedRequest, watchedStore } from "./watched_store.ts";
+
+const START = 1_767_323_045_000_000;
+
+function manifestOf(runId: string, store: { url: string }): Manifest {
+  return {
+    runId,
+    createdAtMicros: START,
+    shardCount: 1,
+    s3Prefix: store.url,
+    keyColumn: "_key",
+    routing: { strategy: "hash" },
+    dbPathTemplate: "db={db_id:05d}",
+    shardPrefix: "shards",
+    keyEncoding: "u64be",
+    custom: {},
+    shards: [],
+  };
+}
+
+/** A clock that stands still but for sleeping, which it notes. */
+function frozenClock(): Clock & { readonly slept: number[] } {
+  const slept: number[] = [];
+  return {
+    slept,
+    nowMicros: () => START,
+    monotonicMs: () => 0,
+    sleep(delayMs, signal) {
+      slept.push(delayMs);
+      return signal?.aborted ? Promise.reject(signal.reason) : Promise.resolve();
+    },
+  };
+}
+
+async function storedPointer(store: ObjectStore): Promise<Record<string, unknown>> {
+  return JSON.parse(new TextDecoder().decode(await (await store.get("_CURRENT")).bytes()));
+}
+
+async function publishNext(manifests: ManifestStore, store: ObjectStore, runId: string): Promise<string> {
+  const { ref } = await manifests.publish(manifestOf(runId, store), await manifests.loadCurrent());
+  return ref;
+}
+
+function outage(url: string): StoreError {
+  return new StoreError("Cannot reach the store", { url, status: 503, retryable: true });
+}
+
+test("objectManifestStore() publishes the manifest, then the pointer", async () => {
+  const inner = memoryStore("x");
+  const requests: string[] = [];
+  const types: (string | undefined)[] = [];
+  const store = watchedStore(inner, {
+    onRequest: ({ method, key }, send) => (requests.push(`${method} ${key}`), send()),
+  });
+  const put = store.put;
+  const recording = Object.assign(store, {
+    put: (...args: Parameters<typeof put>) => (types.push(args[2]?.contentType), put(...args)),
+  });
+  const manifests = objectManifestStore(recording, { clock: frozenClock() });
+  const published = await manifests.publish(manifestOf("one", inner), null);
+  const key = "manifests/2026-01-02T03:04:05.000000Z_run_id=one/manifest";
+  deepEqual(published, { ref: `memory:///x/${key}`, runId: "one", publishedAtMicros: START });
+  deepEqual(requests, [`put ${key}`, "put _CURRENT"]);
+  deepEqual(types, ["application/x-sqlite3", "application/json"]);
+  deepEqual(await storedPointer(inner), {
+    format_version: 1,
+    generation: 1,
+    manifest_content_type: "application/x-sqlite3",
+    manifest_ref: published.ref,
+    previous: [],
+    run_id: "one",
+    updated_at: "2026-01-02T03:04:05Z",
+  });
+  equal((await manifests.loadManifest(published.ref)).runId, "one");
+});
+
+test("objectManifestStore() P4 raises time stamp and generation even when the clock stands still", async () => {
+  const store = memoryStore();
+  const manifests = objectManifestStore(store, { clock: frozenClock() });
+  const refs: string[] = [];
+  let lastMicros = 0;
+  for (let run = 0; run < 13; run++) {
+    refs.unshift(await publishNext(manifests, store, `run${12 - run}`)); // Names descend, so only time can order.
+    const current = await manifests.loadCurrent();
+    ok(current!.publishedAtMicros > lastMicros);
+    equal(current!.generation, run + 1);
+    deepEqual(current!.previous, refs.slice(1, 11));
+    lastMicros = current!.publishedAtMicros;
+  }
+  deepEqual((await manifests.list(100)).map(({ ref }) => ref), refs);
+  deepEqual((await manifests.list(2)).map(({ ref }) => ref), refs.slice(0, 2));
+});
+
+test("objectManifestStore() P4 goes on above any generation after the Python package published", async () => {
+  const store = memoryStore();
+  const manifests = objectManifestStore(store);
+  await publishNext(manifests, store, "a");
+  await publishNext(manifests, store, "b");
+  const { generation, previous: _, ...python } = await storedPointer(store);
+  equal(generation, 2);
+  await store.put("_CURRENT", new TextEncoder().encode(JSON.stringify(python)));
+  await publishNext(manifests, store, "c");
+  const third = await manifests.loadCurrent();
+  ok(third!.generation! > 2 && Number.isSafeInteger(third!.generation));
+  deepEqual(third!.previous, [python["manifest_ref"]]);
+  await publishNext(manifests, store, "d");
+  equal((await manifests.loadCurrent())!.generation, third!.generation! + 1);
+});
+
+// Each place where a request can fail, and whether it had taken effect.
+for (const takesEffect of [false, true]) {
+  for (const isRetryable of [false, true]) {
+    const how = `${takesEffect ? "after" : "before"} it took effect, ${isRetryable ? "for a while" : "for good"}`;
+    test(`objectManifestStore() P1 P3 leaves the old or the new snapshot when a request fails ${how}`, async () => {
+      const published: boolean[] = [];
+      for (let failing = 0; failing < 2; failing++) {
+        const inner = memoryStore();
+        const old = await publishNext(objectManifestStore(inner), inner, "old");
+        const store = watchedStore(inner, {
+          async onRequest<R>({ index, method }: WatchedRequest, send: () => Promise<R>) {
+            const fails = method === "put" && (isRetryable ? index === failing : index >= failing);
+            if (!fails) return await send();
+            if (takesEffect) await send();
+            throw new StoreError("Cannot answer", { url: "x", retryable: isRetryable });
+          },
+        });
+        const manifests = objectManifestStore(store, { clock: frozenClock() });
+        const expected = await objectManifestStore(inner).loadCurrent();
+        const outcome = await manifests.publish(manifestOf("new", inner), expected).then(() => "ok", (e) => e.code);
+        const current = (await objectManifestReader(inner).loadCurrent())!;
+        const { runId } = await objectManifestReader(inner).loadManifest(current.ref);
+        equal(runId, current.runId);
+        equal(current.ref === old, runId === "old");
+        equal(outcome === "ok", runId === "new", `request ${failing}: ${outcome}, but current is ${runId}`);
+        published.push(runId === "new");
+        // Whatever happened, the next run gets through.
+        await publishNext(objectManifestStore(inner), inner, "later");
+      }
+      deepEqual(published, [false, isRetryable || takesEffect]);
+    });
+  }
+}
+
+test("objectManifestStore() P2 lets exactly one of several publishers win", async () => {
+  for (const hasPointer of [false, true]) {
+    const store = memoryStore();
+    if (hasPointer) await publishNext(objectManifestStore(store), store, "old");
+    const seen = await objectManifestStore(store).loadCurrent();
+    const outcomes = await Promise.allSettled(
+      ["a", "b", "c"].map((runId) => objectManifestStore(store).publish(manifestOf(runId, store), seen)),
+    );
+    equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
+    const current = (await objectManifestStore(store).loadCurrent())!;
+    for (const outcome of outcomes) {
+      if (outcome.status === "fulfilled") {
+        equal(outcome.value.ref, current.ref);
+        continue;
+      }
+      equal(outcome.reason.code, "PUBLISH_CONFLICT");
+      equal(outcome.reason.winnerRef, current.ref);
+      notEqual(outcome.reason.manifestRef, current.ref);
+      ok(outcome.reason.cause instanceof PreconditionFailedError);
+      ok(await objectManifestStore(store).loadManifest(outcome.reason.manifestRef), "the loser's manifest stays");
+    }
+  }
+});
+
+test("objectManifestStore() P2 notices that the pointer is gone", async () => {
+  const store = memoryStore();
+  const manifests = objectManifestStore(store);
+  await publishNext(manifests, store, "old");
+  const seen = await manifests.loadCurrent();
+  await store.delete("_CURRENT");
+  await rejects(manifests.publish(manifestOf("new", store), seen), { code: "PUBLISH_CONFLICT", winnerRef: null });
+});
+
+test("objectManifestStore() P2 knows its own publish when another one followed before the answer", async () => {
+  const inner = memoryStore();
+  let hasFailed = false;
+  const store = watchedStore(inner, {
+    async onRequest<R>({ method, key }: WatchedRequest, send: () => Promise<R>) {
+      const answer = await send();
+      if (method !== "put" || key !== "_CURRENT" || hasFailed) return answer;
+      hasFailed = true;
+      await publishNext(objectManifestStore(inner), inner, "next");
+      throw outage("x");
+    },
+  });
+  const { runId } = await objectManifestStore(store, { clock: frozenClock() }).publish(manifestOf("mine", inner), null);
+  equal(runId, "mine");
+  equal((await objectManifestStore(inner).loadCurrent())!.runId, "next");
+});
+
+test("objectManifestStore() tries the pointer four times and waits 1 and 2 seconds", async () => {
+  const inner = memoryStore();
+  const clock = frozenClock();
+  const pointerPuts: number[] = [];
+  const store = watchedStore(inner, {
+    onRequest({ method, key, index }, send) {
+      if (method !== "put" || key !== "_CURRENT") return send();
+      pointerPuts.push(index);
+      return Promise.reject(outage("memory:///store/_CURRENT"));
+    },
+  });
+  const manifests = objectManifestStore(store, { clock });
+  await rejects(manifests.publish(manifestOf("new", inner), null), (error: Error & Record<string, unknown>) => {
+    equal(error["code"], "PUBLISH_CURRENT");
+    equal(error["retryable"], true);
+    equal(error["manifestRef"], "memory:///store/manifests/2026-01-02T03:04:05.000000Z_run_id=new/manifest");
+    ok(error.cause instanceof StoreError);
+    return true;
+  });
+  equal(pointerPuts.length, 4);
+  deepEqual(clock.slept, [1000, 2000]);
+  const short = frozenClock();
+  const once = objectManifestStore(store, { clock: short, requestRetry: { attemptsMax: 1 } });
+  await rejects(once.publish(manifestOf("other", inner), null), { code: "PUBLISH_CURRENT" });
+  deepEqual([pointerPuts.length, short.slept], [5, []]);
+});
+
+test("objectManifestStore() counts a manifest as stored when only the reply was lost", async () => {
+  const inner = memoryStore();
+  const store = watchedStore(inner);
+  const put = store.put;
+  // As a store that retries by itself does: the first try arrived.
+  store.put = async (...args) => {
+    if (args[0].startsWith("manifests/")) await put(...args);
+    return await put(...args);
+  };
+  const { ref } = await objectManifestStore(store).publish(manifestOf("new", inner), null);
+  equal((await objectManifestStore(inner).loadCurrent())!.ref, ref);
+});
+
+test("objectManifestStore() does not overwrite another manifest of the same name", async () => {
+  const store = memoryStore();
+  const key = "manifests/2026-01-02T03:04:05.000000Z_run_id=new/manifest";
+  await store.put(key, Uint8Array.of(1));
+  const manifests = objectManifestStore(store, { clock: frozenClock() });
+  await rejects(manifests.publish(manifestOf("new", store), null), (error: Error & { code: string }) => {
+    equal(error.code, "PUBLISH_MANIFEST");
+    ok(error.cause instanceof PreconditionFailedError);
+    return true;
+  });
+  deepEqual(await (await store.get(key)).bytes(), Uint8Array.of(1));
+  equal(await manifests.loadCurrent(), null);
+});
+
+test("objectManifestStore() on a store without versions still notices another publisher", async () => {
+  const inner = memoryStore();
+  const store = watchedStore(inner);
+  const get = store.get;
+  store.get = async (...args) => Object.assign(await get(...args), { etag: null });
+  const manifests = objectManifestStore(store);
+  await publishNext(manifests, inner, "a");
+  const seen = await manifests.loadCurrent();
+  equal(seen!.version, null);
+  await publishNext(manifests, inner, "b");
+  equal((await manifests.loadCurrent())!.runId, "b");
+  await rejects(manifests.publish(manifestOf("c", inner), seen), { code: "PUBLISH_CONFLICT" });
+});
+
+test("objectManifestStore() heeds an abort before the pointer moves and leaves no manifest behind", async () => {
+  for (const abortAt of [0, 1]) {
+    const inner = memoryStore();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const store = watchedStore(inner, {
+      async onRequest<R>({ method }: WatchedRequest, send: () => Promise<R>) {
+        if (method !== "put") return await send();
+        if (abortAt === 0) controller.abort(reason);
+        const answer = await send();
+        controller.abort(reason);
+        return answer;
+      },
+    });
+    const publishing = objectManifestStore(store).publish(manifestOf("new", inner), null, {
+      signal: controller.signal,
+    });
+    await rejects(publishing, (error) => error === reason);
+    equal(await objectManifestStore(inner).loadCurrent(), null);
+    deepEqual(await objectManifestStore(inner).list(10), []);
+  }
+});
+
+test("objectManifestStore() P1 says that the outcome is unknown when aborted while the pointer moves", async () => {
+  const inner = memoryStore();
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const store = watchedStore(inner, {
+    async onRequest<R>({ method, key }: WatchedRequest, send: () => Promise<R>) {
+      const answer = await send();
+      if (method !== "put" || key !== "_CURRENT") return answer;
+      controller.abort(reason);
+      throw reason;
+    },
+  });
+  const publishing = objectManifestStore(store).publish(manifestOf("new", inner), null, { signal: controller.signal });
+  await rejects(publishing, (error: Error & { code: string }) => {
+    equal(error.code, "PUBLISH_CURRENT");
+    return error.cause === reason;
+  });
+});
+
+test("objectManifestReader() P8 sends nothing but GET, and takes stores that only read", async () => {
+  const inner = memoryStore();
+  const ref = await publishNext(objectManifestStore(inner), inner, "one");
+  const gets: string[] = [];
+  const reader = objectManifestReader({
+    url: inner.url,
+    get: (key, options) => (gets.push(key), inner.get(key, options)),
+    getRanges: () => Promise.reject(new Error("not needed")),
+  });
+  const current = await reader.loadCurrent();
+  await reader.loadManifest(current!.ref);
+  deepEqual(gets, ["_CURRENT", ref.slice(inner.url.length + 1)]);
+});
+
+test("objectManifestReader() opens every snapshot of the Python package wherever it was copied to", async () => {
+  for (const name of snapshotNames()) {
+    const expected = fixtureJson(`snapshots/${name}/expected.json`);
+    const store = await fixtureStore(`snapshots/${name}/store/shardy-fixtures/${name}`);
+    for (const place of [store, watchedStore(store, { url: `s3://shardy-fixtures/${name}` })]) {
+      const reader = objectManifestReader(place);
+      const current = await reader.loadCurrent();
+      equal(current!.ref, expected.manifest_ref ?? expected.current.manifest_ref);
+      equal((await reader.loadManifest(current!.ref)).runId, current!.runId);
+    }
+  }
+});
+
+test("objectManifestReader() gives null without a pointer and passes other failures on", async () => {
+  const store = memoryStore();
+  equal(await objectManifestReader(store).loadCurrent(), null);
+  const broken = watchedStore(store, { onRequest: () => Promise.reject(outage("x")) });
+  await rejects(objectManifestReader(broken).loadCurrent(), { code: "STORE" });
+  await store.put("_CURRENT", new Uint8Array(2 << 20));
+  await rejects(objectManifestReader(store).loadCurrent(), { code: "MANIFEST_PARSE", ref: "memory:///store/_CURRENT" });
+});
+
+test("objectManifestReader() keeps a missing manifest apart from a malformed one", async () => {
+  const base = "errors/base/store/shardy-fixtures/errors";
+  const store = await fixtureStore(base);
+  const cases = "errors/cases/current_points_to_missing_manifest/shardy-fixtures/errors";
+  await store.put("_CURRENT", fixtureBytes(`${cases}/_CURRENT`));
+  const reader = objectManifestReader(store);
+  const current = await reader.loadCurrent();
+  await rejects(reader.loadManifest(current!.ref), ObjectNotFoundError);
+});
+
+test("objectManifestReader() refuses refs that lie elsewhere unless it is told where", async () => {
+  const name = "hash_u64";
+  const store = await fixtureStore(`snapshots/${name}/store/shardy-fixtures/${name}`);
+  const { ref } = (await objectManifestReader(store).loadCurrent())!;
+  const folder = ref.slice(0, ref.lastIndexOf("/"));
+  const key = ref.split("/").slice(-3).join("/");
+  const refused = { code: "CONFIG_VALIDATION", path: "resolveStore" };
+  // The manifest is there, but it says that it belongs to another place.
+  await rejects(objectManifestReader(store).loadManifest(`s3://other/place/${key}`), refused);
+  await rejects(objectManifestReader(store).loadManifest("s3://other/place/manifest"), refused);
+  await rejects(objectManifestReader(memoryStore()).loadManifest(`${memoryStore().url}/../${key}`), { code: /./ });
+  const elsewhere = memoryStore("elsewhere");
+  await elsewhere.put("manifest", await (await store.get(key)).bytes());
+  const asked: string[] = [];
+  const reader = objectManifestReader(memoryStore(), { resolveStore: (url) => (asked.push(url), elsewhere) });
+  equal((await reader.loadManifest(ref)).s3Prefix, `s3://shardy-fixtures/${name}`);
+  deepEqual(asked, [folder]);
+});
+
+test("objectManifestStore() keeps pointer and manifests under other names", async () => {
+  const store = memoryStore();
+  const manifests = objectManifestStore(store, { pointerKey: "LIVE", manifestName: "m.sqlite" });
+  const ref = await publishNext(manifests, store, "one");
+  ok(ref.endsWith("_run_id=one/m.sqlite"));
+  deepEqual((await manifests.list(1)).map((found) => found.ref), [ref]);
+  ok(await store.get("LIVE"));
+  await rejects(store.get("_CURRENT"), ObjectNotFoundError);
+  throws(() => objectManifestStore(store, { manifestName: "a/b" }), {
+    code: "CONFIG_VALIDATION",
+    path: "manifestName",
+  });
+  throws(() => objectManifestStore(store, { pointerKey: "" }), { code: "CONFIG_VALIDATION", path: "pointerKey" });
+});
+
+test("objectManifestStore() refuses a manifest that nobody could read before it stores anything", async () => {
+  const requests: string[] = [];
+  const store = watchedStore(memoryStore(), { onRequest: ({ method }, send) => (requests.push(method), send()) });
+  const manifests = objectManifestStore(store);
+  const wrong = { ...manifestOf("one", store), shardCount: 0 };
+  await rejects(manifests.publish(wrong, null), { code: "CONFIG_VALIDATION" });
+  deepEqual(requests, []);
+});
+
+test("readManifest() reads what objectManifestStore() stored", async () => {
+  const store = memoryStore();
+  const ref = await publishNext(objectManifestStore(store), store, "one");
+  const bytes = await (await store.get(ref.slice(store.url.length + 1))).bytes();
+  deepEqual(await readManifest(bytes, ref), manifestOf("one", store));
+});
