@@ -1,0 +1,12 @@
+/**
+ * From keys to shards: what writers and readers share, for programs that route on their own.
+ * @module
+ */
+export { xxh3 } from "../bytes/xxh3.ts";
+export { hashRouter } from "./hash_router.ts";
+export { canonicalBytes, encodeKey } from "./key.ts";
+export type { Key, KeyEncoding } from "./key.ts";
+export type { Router, RoutingColumns, RoutingSpec } from "./router.ts";
+export { routerOf } from "./router_of.ts";
+export { hashSharding, singleShard } from "./sharding.ts";
+export type { CountedSharding, FixedSharding, HashShardingOptions, Sharding } from "./sharding.ts";
