@@ -39,8 +39,10 @@ interface Column extends ColumnDefinition {
   readonly isVirtual: boolean;
 }
 
-const TOKEN =
-  /\s+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[xX]'[0-9a-fA-F]*'|'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^\]]*\]|[\p{L}\p{N}\p{So}_$.\u0080-\uffff]+|[^]/uy;
+const SPACE = /\s+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/;
+const QUOTED = /'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^\]]*\]/;
+const WORD = /[xX]'[0-9a-fA-F]*'|[\p{L}\p{N}\p{So}_$.\u0080-\uffff]+/u;
+const TOKEN = new RegExp(`${SPACE.source}|${WORD.source}|${QUOTED.source}|[^]`, "uy");
 const TABLE_CONSTRAINTS = new Set(["constraint", "primary", "unique", "check", "foreign"]);
 const COLUMN_CONSTRAINTS = new Set(
   "constraint primary not null unique check default collate references generated as on".split(" "),

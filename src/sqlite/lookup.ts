@@ -169,7 +169,8 @@ export class Lookup implements PageConsumer {
       sizeBytes = varintAt(bytes, at);
     }
     const local = sizeBytes <= this.#localMax ? sizeBytes : localBytes(this.#usableBytes, this.#localMax, sizeBytes);
-    if (body + local > this.#pageEnd) throw this.#corrupt(at, "a row reaches past the end of the page");
+    // Shorter rows than a header of one column are refused first, so that all reads below are on the page.
+    if (local < 2 || body + local > this.#pageEnd) throw this.#corrupt(at, "a row must lie inside the page");
     let typeEnd = body + 2;
     let type = bytes[body + 1]!;
     const headerBytes = bytes[body]!;

@@ -274,3 +274,32 @@ test("KeyValueTable reads what DELETE left of a table", async () => {
   equal(rows.length, 40);
   equalRows(await allOf((await openDatabase(memoryPages(bytes))).keyValueTable().scan()), rows, "rows");
 });
+
+test("openDatabase() refuses pages that are cut short, or of another length than the header says", async () => {
+  const short = new LatePages(manyRows, () => false);
+  short.load = (pageNumber) => Promise.resolve(manyRows.slice(0, pageNumber === 1 ? 512 : 500));
+  const kv = (await openDatabase(short)).keyValueTable();
+  await rejects(async () => await kv.get(keyBytes(1)), { code: "CORRUPT_FILE", message: /cut short to 500 bytes/ });
+  await rejects(allOf(kv.scan()), { code: "CORRUPT_FILE", message: /cut short to 500 bytes/ });
+  const odd = { ...memoryPages(manyRows), pageSizeBytes: 1024, peek: () => manyRows, load: () => Promise.reject() };
+  await rejects(openDatabase(odd), {
+    code: "CORRUPT_FILE",
+    byteOffset: 16,
+    message: /Cannot read pages of 1024 bytes/,
+  });
+});
+
+test("KeyValueTable.get() refuses a row of no bytes at the very end of a page", async () => {
+  const bytes = databaseBytes({ pageSizeBytes: 512 }, (database) => {
+    database.exec(`${KV_TABLE}; INSERT INTO kv VALUES (x'01', x'02')`);
+  });
+  const root = bytes.subarray(512);
+  // The cell begins 4 bytes before the end, and says in 4 bytes that its payload has none.
+  root.set([508 >> 8, 508 & 0xff], 8);
+  root.set([0x80, 0x80, 0x80, 0], 508);
+  for (const source of [memoryPages(bytes), new LatePages(bytes, () => true)]) {
+    const kv = (await openDatabase(source)).keyValueTable();
+    throws(() => kv.get(new Uint8Array([1])), { code: "CORRUPT_FILE", byteOffset: 1020 });
+    await rejects(allOf(kv.scan()), { code: "CORRUPT_FILE" });
+  }
+});
