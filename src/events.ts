@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- payload names are those of the Python package
 /**
  * What can be measured: names and payloads of the events that writers and readers emit.
  * @module

@@ -9,7 +9,8 @@
 import type { SpoolFactory } from "../bytes/spool.ts";
 import { FILE_HEADER_BYTES, LEAF_TABLE, PAGE_SIZES, putVarint, varintBytes } from "./format.ts";
 import { PageOutput } from "./page_output.ts";
-import { encodeRecord, type SqlValue } from "./record_writer.ts";
+import type { SqlValue } from "./record.ts";
+import { encodeRecord } from "./record_writer.ts";
 import { TreeWriter } from "./tree_writer.ts";
 
 /** Takes pages in file order, from page 2 on. The bytes are valid until the promise resolves. */

@@ -10,3 +10,11 @@ export { type FileHeader, parseFileHeader } from "./file_header.ts";
 export { memoryPages, type PageSource } from "./page_source.ts";
 export { PageCache } from "./page_cache.ts";
 export type { SqlValue } from "./record.ts";
+export {
+  DatabaseWriter,
+  type PageSink,
+  type RowidTable as RowidTableContent,
+  writeDatabase,
+} from "./database_writer.ts";
+export { encodeRecord, putKeyValueHead } from "./record_writer.ts";
+export { TreeWriter } from "./tree_writer.ts";

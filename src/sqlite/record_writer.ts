@@ -7,11 +7,9 @@
  * @module
  */
 import { putVarint, varintBytes } from "./format.ts";
+import type { SqlValue } from "./record.ts";
 
-/** What a column can hold. A `number` that is whole is stored as an integer, as SQLite does for integer columns. */
-export type SqlValue = null | number | bigint | string | Uint8Array;
-
-/** The record of a row. */
+/** The record of a row. A `number` that is whole is stored as an integer, as SQLite does for integer columns. */
 export function encodeRecord(values: readonly SqlValue[]): Uint8Array {
   const columns = values.map(encodeColumn);
   const typesBytes = columns.reduce((sum, { serialType }) => sum + varintBytes(serialType), 0);

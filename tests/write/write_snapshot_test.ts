@@ -27,9 +27,9 @@ const FIXTURES = new URL("../fixtures/snapshots/", import.meta.url);
 
 interface Entry {
   readonly key: { readonly type: string; readonly value: string };
-  readonly value_hex?: string;
+  readonly "value_hex"?: string;
   readonly shard: number;
-  readonly encoded_key_hex?: string;
+  readonly "encoded_key_hex"?: string;
 }
 
 function fixture(name: string) {
