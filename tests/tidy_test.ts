@@ -138,9 +138,12 @@ test("tidy: mod.ts pulls in no node: module, no @std and no SDK", () => {
   noComplaints(edgeComplaints("mod.ts", sources));
 });
 
-test("tidy: deno.json and jsr.json carry one identity", () => {
+test("tidy: deno.json, jsr.json and package.json carry one identity", () => {
   const jsrJson = JSON.parse(read("jsr.json"));
   for (const field of ["name", "version", "license", "exports"]) deepEqual(jsrJson[field], denoJson[field]);
+  // By these Bun and Node find the package under its own name.
+  const packageJson = JSON.parse(read("package.json"));
+  for (const field of ["name", "exports"]) deepEqual(packageJson[field], denoJson[field]);
   ok(read("CHANGELOG.md").includes(`## [${denoJson.version}]`), "the changelog does not know this version");
 });
 
