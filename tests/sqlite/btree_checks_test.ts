@@ -93,6 +93,28 @@ test("RowidTable.rows() refuses rows in another order", async () => {
   await rejects(allOf(table.rows()), { code: "CORRUPT_FILE", message: /row ids must ascend/ });
 });
 
+test("RowidTable.rows() refuses pages without rows that are reached again and again", async () => {
+  const bytes = databaseBytes({ pageSizeBytes: PAGE_BYTES }, (database) => {
+    database.exec("CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(300)), (zeroblob(300)), (zeroblob(300))");
+  });
+  const database = await openDatabase(memoryPages(bytes));
+  const file = new Patient(bytes, database.table("t")!.rootPage);
+  const leaf = file.child(0);
+  // Twenty levels of two children each would be a million visits.
+  file.view.setUint16(file.page(leaf) + 3, 0);
+  for (const cellIndex of [0, 1]) file.view.setUint32(file.cell(file.rootPage, cellIndex), leaf);
+  file.view.setUint32(file.page(file.rootPage) + 8, leaf);
+  const rows = (await openDatabase(memoryPages(bytes.slice(0, shortened(file, leaf))))).rowidTable("t").rows();
+  await rejects(allOf(rows), { code: "CORRUPT_FILE", message: /reached more than once/ });
+});
+
+/** Leaves only the pages up to a leaf in the file, so that three visits of it are one too many. */
+function shortened(file: Patient, leaf: number): number {
+  const pageCount = Math.max(file.rootPage, leaf);
+  file.view.setUint32(28, pageCount);
+  return pageCount * PAGE_BYTES;
+}
+
 test("KeyValueTable refuses an overflow chain that goes on behind its end, and one that ends early", async () => {
   const file = await patient(1, 2000);
   // SQLite takes new pages in order, so that the last one of the file is the end of the only chain.
