@@ -77,6 +77,7 @@ test("tidy: files have at most 400 lines of 120 columns, functions 70 lines and 
 test("manner() sees what this code base does without", () => {
   const header = "/**\n * A file.\n * @module\n */\n";
   deepEqual(about("src/read/a.ts", `${header}// Deno.cwd() and console.log\nconst a = "Deno.cwd()";\n`, manner), []);
+  deepEqual(about("src/read/a.ts", `// deno-lint-ignore-file camelcase\n${header}`, manner), []);
   deepEqual(about("src/read/a.ts", "/** A constant. */\nconst a = 1;\n/** @module */\n", manner), ["no module header"]);
   const cases: [path: string, body: string, complaint: string][] = [
     ["src/read/utils.ts", "", "a name that says nothing"],

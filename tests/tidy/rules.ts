@@ -63,7 +63,7 @@ export function manner(file: SourceFile): string[] {
   const inCli = file.path.startsWith("src/cli/");
   complain(NAMELESS.test(file.path), "a name that says nothing");
   complain(!/^[a-z0-9_/]+\.ts$/.test(file.path), "file names are in snake_case");
-  complain(!/^(?:#!.*\n)?\s*\/\*\*(?:[^*]|\*(?!\/))*@module\b/.test(file.text), "no module header");
+  complain(!/^(?:(?:#!|\/\/).*\n)*\/\*\*(?:[^*]|\*(?!\/))*@module\b/.test(file.text), "no module header");
   complain(/\bexport\s+default\b/.test(file.code), "default export");
   complain(/^\s*(?:static\s+)?private\s/m.test(file.code), "private instead of #private");
   complain(!inCli && /\b(?:Deno|Bun)\b/.test(file.code), "a runtime's global outside cli/");
