@@ -28,10 +28,12 @@ await main();
 
 async function main(): Promise<void> {
   Deno.chdir(ROOT);
-  Deno.addSignalListener("SIGINT", () => {
-    killAll();
-    Deno.exit(130);
-  });
+  for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    Deno.addSignalListener(signal, () => {
+      killAll();
+      Deno.exit(exitCode);
+    });
+  }
   const names = Deno.args.filter((arg) => arg === CHECKS || isRuntimeName(arg));
   const paths = Deno.args.filter((arg) => arg !== CHECKS && !isRuntimeName(arg));
   const runtimes = names.length === 0 ? RUNTIME_NAMES : names.filter(isRuntimeName);
