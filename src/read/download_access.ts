@@ -1,34 +1,53 @@
 /**
  * Whole shards on disk, shared by the readers of one machine.
  *
- * `<cacheDir>/shard=00000/` holds `shard.db`, `shard.identity.json` (which version it is) and, while one reader
- * downloads, `.cache.lock`. Files are replaced by renaming, so readers that have the old one open keep it.
+ * `<cacheDir>/shard=00000/` holds `shard.db` and `shard.identity.json`, which says what version it is (WIRE_FORMATS
+ * 21.5), and `.download.lock` while a reader looks or downloads. Files are replaced by renaming, so readers that have
+ * the old one open keep it. The Python package lays its cache out in the same way and can use ours, and we its; but its
+ * lock is not ours, so both must not use one folder at the same time.
  * @module
  */
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Backend } from "../backends/backend.ts";
+import type { Backend, ShardReader } from "../backends/backend.ts";
 import { dumpJson } from "../bytes/python_json.ts";
-import { withFileLock } from "../stores/file_lock.ts";
-import type { ShardAccess, ShardIdentity } from "./shard_access.ts";
-import { checkContent, type ShardObject } from "./shard_objects.ts";
+import type { Clock } from "../clock.ts";
+import { CorruptFileError, ShardyfusionError, StoreError } from "../errors.ts";
+import { takeCacheLock } from "./cache_lock.ts";
+import type { ShardAccess } from "./shard_access.ts";
+import { checkContent, requestShard, type ShardObject } from "./shard_objects.ts";
 
 const CHUNK_BYTES = 1 << 20;
+const TEMPORARY = ".tmp";
 
-/** @param cacheDir Kept for the next reader; undefined: a temporary folder that goes with the reader. */
-export async function downloadAccess(backend: Backend, cacheDir: string | undefined): Promise<ShardAccess> {
+/**
+ * Downloads what is not cached yet.
+ *
+ * @param cacheDir Kept for the next reader; undefined: a temporary folder that goes with the reader.
+ */
+export async function downloadAccess(
+  backend: Backend,
+  cacheDir: string | undefined,
+  clock: Clock,
+): Promise<ShardAccess> {
   const folder = cacheDir ?? await fs.mkdtemp(join(tmpdir(), "shardyfusion-reader-"));
   return {
     mode: "download",
-    async open(shardId, object, identity, signal) {
-      const shardFolder = join(folder, `shard=${String(shardId).padStart(5, "0")}`);
-      await fs.mkdir(shardFolder, { recursive: true });
-      const path = join(shardFolder, backend.fileName);
-      await withFileLock(join(shardFolder, ".cache.lock"), async () => {
-        if (!(await isCached(path, object, identity))) await download(path, { object, identity, signal });
-      }, signal);
-      return await backend.openShard({ kind: "file", path, sizeBytes: object.sizeBytes });
+    async open(object, signal) {
+      const slot = new CacheSlot(join(folder, `shard=${String(object.shardId).padStart(5, "0")}`), backend, object);
+      await fs.mkdir(slot.folder, { recursive: true });
+      for (;;) {
+        await using lock = await takeCacheLock(join(slot.folder, ".download.lock"), clock, signal);
+        const temporary = await slot.isFilled() ? null : await slot.download(signal);
+        if (!lock.isHeld()) continue;
+        if (temporary !== null) slot.fill(temporary);
+        const reader = await slot.openShard(temporary === null);
+        // Whoever took the lock away may have put another version there before it was opened.
+        if (reader !== null && lock.isHeld()) return reader;
+        await reader?.[Symbol.asyncDispose]();
+      }
     },
     async [Symbol.asyncDispose]() {
       if (cacheDir === undefined) await fs.rm(folder, { recursive: true, force: true });
@@ -36,65 +55,131 @@ export async function downloadAccess(backend: Backend, cacheDir: string | undefi
   };
 }
 
-function identityPath(path: string): string {
-  return join(path, "..", "shard.identity.json");
-}
+/** Where one shard is cached. */
+class CacheSlot {
+  readonly folder: string;
+  readonly #backend: Backend;
+  readonly #object: ShardObject;
+  readonly #filePath: string;
+  readonly #identityPath: string;
+  readonly #identity: string;
 
-function identityText(identity: ShardIdentity): string {
-  return dumpJson({ checkpoint_id: identity.checkpointId, db_url: identity.dbUrl });
-}
-
-/** Whether the file is there, is of this version and still has its bytes. */
-async function isCached(path: string, object: ShardObject, identity: ShardIdentity): Promise<boolean> {
-  try {
-    if (await fs.readFile(identityPath(path), "utf8") !== identityText(identity)) return false;
-    await checkFile(path, object);
-    return true;
-  } catch {
-    return false; // Whatever is wrong with it, it is downloaded again.
+  constructor(folder: string, backend: Backend, object: ShardObject) {
+    this.folder = folder;
+    this.#backend = backend;
+    this.#object = object;
+    this.#filePath = join(folder, backend.fileName);
+    this.#identityPath = join(folder, "shard.identity.json");
+    const { checkpointId, dbUrl } = object.identity;
+    this.#identity = dumpJson({ checkpoint_id: checkpointId, db_url: dbUrl });
   }
-}
 
-async function checkFile(path: string, object: ShardObject): Promise<void> {
-  const check = await checkContent(object);
-  await using file = await fs.open(path, "r");
-  const chunk = new Uint8Array(CHUNK_BYTES);
-  for (;;) {
-    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES);
-    if (bytesRead === 0) break;
-    check.update(chunk.subarray(0, bytesRead));
+  /** Whether the file is there, is of this version and still has its bytes. */
+  async isFilled(): Promise<boolean> {
+    try {
+      if (await fs.readFile(this.#identityPath, "utf8") !== this.#identity) return false;
+      const check = await checkContent(this.#object);
+      await using file = await fs.open(this.#filePath, "r");
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      for (;;) {
+        const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES);
+        if (bytesRead === 0) break;
+        check.update(chunk.subarray(0, bytesRead));
+      }
+      check.finish();
+      return true;
+    } catch {
+      return false; // Whatever is wrong with it, it is downloaded again.
+    }
   }
-  check.finish();
-}
 
-async function download(
-  path: string,
-  { object, identity, signal }: { object: ShardObject; identity: ShardIdentity; signal: AbortSignal | undefined },
-): Promise<void> {
-  const temporary = `${path}.tmp.${process.pid}`;
-  try {
-    const stored = await object.store.get(object.key, signal === undefined ? {} : { signal });
-    const check = await checkContent(object);
-    {
-      await using file = await fs.open(temporary, "w");
+  /**
+   * Downloads the file under another name, which it gives.
+   *
+   * @throws {CorruptFileError} when it is not what was published.
+   */
+  async download(signal: AbortSignal | undefined): Promise<string> {
+    await this.#removeTemporaries();
+    const temporary = `${this.#filePath}.${crypto.randomUUID()}${TEMPORARY}`;
+    const stored = await requestShard(this.#object, signal);
+    try {
+      const check = await checkContent(this.#object);
+      await using file = await fs.open(temporary, "wx");
       let position = 0;
-      for await (const chunk of stored.body) {
-        signal?.throwIfAborted();
+      for await (const chunk of arriving(stored.body, this.#object.url, signal)) {
         check.update(chunk);
         await writeFully(file, chunk, position);
         position += chunk.length;
-        if (position > object.sizeBytes) break; // Longer than it must be: the check says so.
+        if (position > this.#object.sizeBytes) break;
       }
+      if (position < stored.sizeBytes) throw cutError(this.#object.url, position);
       check.finish();
       await file.sync();
+      return temporary;
+    } catch (error) {
+      await stored.body.cancel().catch(() => {}); // It may have been read to its end, or not been begun.
+      await fs.rm(temporary, { force: true });
+      throw error;
     }
-    await fs.rename(temporary, path);
-    await fs.writeFile(`${identityPath(path)}.tmp`, identityText(identity));
-    await fs.rename(`${identityPath(path)}.tmp`, identityPath(path));
-  } catch (error) {
-    await fs.rm(temporary, { force: true });
-    throw error;
   }
+
+  /** Puts the download in place. Without waiting, so that the lock is held to the end. */
+  fill(temporary: string): void {
+    // A crash at any point leaves no file with the identity of another one.
+    rmSync(this.#identityPath, { force: true });
+    renameSync(temporary, this.#filePath);
+    writeFileSync(`${temporary}.json`, this.#identity);
+    renameSync(`${temporary}.json`, this.#identityPath);
+  }
+
+  /**
+   * Opens the file.
+   *
+   * @param mayBeOld Whether a file that is damaged is to be downloaded again: then the slot is emptied and null given.
+   *   Files without a recorded digest may have passed `isFilled` in spite of damage.
+   */
+  async openShard(mayBeOld: boolean): Promise<ShardReader | null> {
+    try {
+      const { sizeBytes } = this.#object;
+      return await this.#backend.openShard({ kind: "file", path: this.#filePath, sizeBytes });
+    } catch (error) {
+      if (!mayBeOld || !(error instanceof CorruptFileError)) throw error;
+      rmSync(this.#identityPath, { force: true });
+      return null;
+    }
+  }
+
+  /** What downloads left behind whose process was killed: whoever has the lock is the only one to download. */
+  async #removeTemporaries(): Promise<void> {
+    for (const name of await fs.readdir(this.folder)) {
+      if (name.includes(TEMPORARY) && name.startsWith(`${this.#backend.fileName}.`)) {
+        await fs.rm(join(this.folder, name), { force: true });
+      }
+    }
+  }
+}
+
+/** The chunks of a body, with errors of ours. */
+async function* arriving(
+  body: ReadableStream<Uint8Array>,
+  url: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    for await (const chunk of body) {
+      signal?.throwIfAborted();
+      yield chunk;
+    }
+    signal?.throwIfAborted();
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof ShardyfusionError) throw cause;
+    throw new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause });
+  }
+}
+
+function cutError(url: string, seenBytes: number): StoreError {
+  return new StoreError(`Cannot read "${url}" to its end: only ${seenBytes} bytes arrived`, { url, retryable: true });
 }
 
 async function writeFully(file: fs.FileHandle, bytes: Uint8Array, position: number): Promise<void> {

@@ -2,7 +2,7 @@
  * From the pointer to a manifest that can be read, falling back to older ones.
  * @module
  */
-import { ConfigValidationError, ManifestParseError, ReaderStateError } from "../errors.ts";
+import { ConfigValidationError, ManifestParseError, ObjectNotFoundError, ReaderStateError } from "../errors.ts";
 import type { Manifest, ManifestRef } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestReader, ManifestStore } from "../snapshots/manifest_store.ts";
 import type { RequestOptions } from "../stores/store.ts";
@@ -25,9 +25,11 @@ function canList(manifests: ManifestReader): manifests is ManifestStore {
 /**
  * The current manifest; when it cannot be parsed, the newest older one that can, among `fallbackAttempts`.
  *
+ * Lists only where the pointer does not name older manifests, as those of the Python package do not.
+ *
  * @throws {ReaderStateError} when nothing was published, or no manifest could be parsed.
  * @throws {ManifestParseError} when the pointer is malformed, or no fallback was allowed.
- * @throws the store's errors, which are never a reason to fall back.
+ * @throws the store's errors: that the current manifest cannot be had is no reason to fall back.
  */
 export async function loadCurrentManifest(
   manifests: ManifestReader,
@@ -65,7 +67,8 @@ async function fallBack(
       const warning = `reading the older snapshot "${ref}": ${failure.message}`;
       return { manifest, ref, pointer, warnings: [warning] };
     } catch (error) {
-      if (!(error instanceof ManifestParseError)) throw error;
+      // The pointer may still name manifests that were cleaned up since.
+      if (!(error instanceof ManifestParseError || error instanceof ObjectNotFoundError)) throw error;
     }
   }
   throw new ReaderStateError(
@@ -105,16 +108,22 @@ async function findPinned(
   options: RequestOptions,
 ): Promise<ManifestRef> {
   if (!canList(manifests)) {
-    throw new ConfigValidationError("Cannot find a snapshot in the history of a store that cannot list", "pin");
+    throw new ConfigValidationError(
+      "Cannot find a pinned snapshot in the history as the store cannot list: pin it by its ref",
+      "pin",
+    );
   }
   const refs = await manifests.list("offset" in pin ? pin.offset + 1 : Number.MAX_SAFE_INTEGER, options);
   const found = "offset" in pin ? refs[pin.offset] : refs.find(({ runId }) => runId === pin.runId);
   if (found !== undefined) return found;
-  const wanted = "offset" in pin ? `offset ${pin.offset}` : `run "${pin.runId}"`;
-  throw new ReaderStateError(`Cannot read the snapshot of ${wanted} as the history has only ${refs.length}`);
+  throw new ReaderStateError(
+    "offset" in pin
+      ? `Cannot read the snapshot at offset ${pin.offset} as the history has ${refs.length} snapshots`
+      : `Cannot read the snapshot of run "${pin.runId}" as none of the ${refs.length} in the history is of that run`,
+  );
 }
 
-/** Whether a pointer is a later one than another: by generation, and where one lacks it, by time. */
+/** Whether a pointer is a later one than another: by generation; where one of them lacks it, by time. */
 export function isNewer(candidate: CurrentPointer, active: CurrentPointer): boolean {
   if (candidate.generation !== null && active.generation !== null) return candidate.generation > active.generation;
   return candidate.publishedAtMicros > active.publishedAtMicros;

@@ -10,8 +10,12 @@ import type { SnapshotReader } from "./snapshot_reader.ts";
 const KEYS_MAX = 512;
 
 /**
- * Turns keys into `[key, value]`, in the order of the keys; the value is null where there is none. Chunks are keys;
- * they are looked up as they come, at most 512 at a time.
+ * Turns keys into `[key, value]`, in the order of the keys; the value is null where there is none.
+ *
+ * Chunks are single keys. They are looked up as they come; those that come during a lookup are the next one, at most 512
+ * at a time. Each lookup reads the snapshot that is active then. Equal keys of one lookup share the array of the value.
+ *
+ * @throws as `SnapshotReader.getMany`, by failing the pipe.
  *
  * @example
  * ```ts
@@ -33,18 +37,35 @@ export function lookUpStream<K extends Key>(
   reader: SnapshotReader,
   options: LookUpOptions = {},
 ): TransformStream<K, [key: K, value: Uint8Array | null]> {
+  type Controller = TransformStreamDefaultController<[K, Uint8Array | null]>;
   let waiting: K[] = [];
-  async function lookUp(controller: TransformStreamDefaultController<[K, Uint8Array | null]>): Promise<void> {
-    const keys = waiting;
-    waiting = [];
-    const values = await reader.getMany(keys, options);
-    for (const key of keys) controller.enqueue([key, values.get(key)!]);
+  let working: Promise<void> | null = null;
+  /** Never rejects: what fails fails the stream. */
+  async function lookUpWaiting(controller: Controller): Promise<void> {
+    try {
+      while (waiting.length > 0) {
+        const keys = waiting;
+        waiting = [];
+        const values = await reader.getMany(keys, options);
+        for (const key of keys) controller.enqueue([key, values.get(key)!]);
+      }
+    } catch (error) {
+      controller.error(error);
+    }
+    working = null;
   }
-  return new TransformStream<K, [K, Uint8Array | null]>({
-    async transform(key, controller) {
-      waiting.push(key);
-      if (waiting.length >= KEYS_MAX) await lookUp(controller);
+  return new TransformStream<K, [K, Uint8Array | null]>(
+    {
+      async transform(key, controller) {
+        waiting.push(key);
+        working ??= lookUpWaiting(controller);
+        if (waiting.length >= KEYS_MAX) await working;
+      },
+      async flush() {
+        await working;
+      },
     },
-    flush: lookUp,
-  }, { highWaterMark: KEYS_MAX });
+    { highWaterMark: KEYS_MAX },
+    { highWaterMark: KEYS_MAX },
+  );
 }

@@ -7,5 +7,6 @@ export { lookUpStream } from "./look_up_stream.ts";
 export { openSnapshot } from "./open_snapshot.ts";
 export type { AccessMode, LookUpOptions, OpenSnapshotOptions, SnapshotPin } from "./read_options.ts";
 export type { ScanOptions } from "./scan_range.ts";
-export type { ShardInfo, SnapshotHealth, SnapshotInfo } from "./snapshot_info.ts";
-export { type ReaderStats, SnapshotReader } from "./snapshot_reader.ts";
+export type { EncodedRow } from "./look_up.ts";
+export type { ReaderStats, ShardInfo, SnapshotHealth, SnapshotInfo } from "./snapshot_info.ts";
+export { SnapshotReader, type WarmTarget } from "./snapshot_reader.ts";

@@ -13,7 +13,8 @@ import type { ReadableStore } from "../stores/store.ts";
 
 /**
  * How shards are made available: `"memory"` and `"download"` take whole files, checked byte by byte, when the snapshot
- * is opened. `"auto"` takes memory for snapshots of up to 256 MiB, else the disk.
+ * is opened. `"auto"` takes memory for snapshots of up to 256 MiB, else the disk. `"range"` and `"hydrate"` come with a
+ * later version.
  */
 export type AccessMode = "auto" | "memory" | "download";
 
@@ -36,15 +37,20 @@ export interface OpenSnapshotOptions {
   readonly cacheDir?: string | undefined;
   /** Shards that are fetched at the same time. @default {8} */
   readonly concurrencyMax?: number | undefined;
+  /** Longest time of one GET, its whole body included, in milliseconds. Default: what the store's client allows. */
+  readonly timeoutMs?: number | undefined;
   /** How many older snapshots to try when the manifest of the current one cannot be parsed. @default {3} */
   readonly fallbackAttempts?: number | undefined;
   /** Read this snapshot, and stay with it. Default: the current one. */
   readonly pin?: SnapshotPin | undefined;
   /** Looked-up keys per second, over all calls. Default: no limit. */
   readonly rateLimit?: { readonly keysPerSecond: number } | undefined;
-  /** Finds the store of refs that do not lie under the snapshot's own place. Default: such refs are errors. */
+  /**
+   * Finds the store of refs that do not lie under the snapshot's own place. Is given the URL of the folder of a shard or
+   * manifest, where the keys of the store that it gives must begin. Default: such refs are errors.
+   */
   readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
-  /** Takes metric events. */
+  /** Takes metric events: `reader.…` and `rate_limiter.throttled`. */
   readonly onEvent?: EventSink | undefined;
   /** Aborts the opening. */
   readonly signal?: AbortSignal | undefined;
@@ -76,9 +82,13 @@ const schema: v.GenericSchema<OpenSnapshotOptions, CheckedOpenOptions> = v.stric
   manifestStore: v.optional(objectWith<ManifestReader>("a manifest store", "loadCurrent", "loadManifest")),
   pointerKey: v.optional(nonEmpty, "_CURRENT"),
   backend: v.optional(objectWith<Backend>("a backend such as sqliteBackend()", "spec", "openShard")),
-  access: v.optional(v.picklist(["auto", "memory", "download"], '"auto", "memory" or "download"'), "auto"),
+  access: v.optional(
+    v.picklist(["auto", "memory", "download"], '"auto", "memory" or "download" in this version'),
+    "auto",
+  ),
   cacheDir: v.optional(nonEmpty),
   concurrencyMax: v.optional(positiveInteger, 8),
+  timeoutMs: v.optional(positiveNumber),
   fallbackAttempts: v.optional(wholeNumber, 3),
   pin: v.optional(
     v.union(

@@ -2,28 +2,70 @@
  * What a scan covers, from keys as callers give them to bounds in encoded bytes.
  * @module
  */
+import * as v from "valibot";
 import type { ScanRange } from "../backends/backend.ts";
+import { ConfigValidationError } from "../errors.ts";
+import { parseOptions, shown, wholeNumber } from "../options.ts";
 import { compareBytes, encodeKey, type Key, type KeyEncoding } from "../routing/key.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
 
 /** What a scan covers. Bounds that are bytes are taken as encoded keys; others are encoded as the snapshot's keys are. */
 export interface ScanOptions {
   /** Only this shard. Default: all, one after the other. */
-  readonly shard?: number;
+  readonly shard?: number | undefined;
   /** First key, included. */
-  readonly from?: Key;
+  readonly from?: Key | undefined;
   /** Where to stop, excluded. */
-  readonly to?: Key;
-  /** Only keys whose encoded bytes begin so; a string stands for its UTF-8. */
-  readonly prefix?: string | Uint8Array;
+  readonly to?: Key | undefined;
+  /** Only keys whose encoded bytes begin so; a string stands for its UTF-8, where keys are strings or bytes. */
+  readonly prefix?: string | Uint8Array | undefined;
   /** At most so many rows. */
-  readonly limit?: number;
-  readonly signal?: AbortSignal;
+  readonly limit?: number | undefined;
+  /** Aborts the scan. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** The bounds of a scan in encoded bytes. @throws {ConfigValidationError} when a bound cannot be a key. */
-export function scanRange(encoding: KeyEncoding, options: ScanOptions): ScanRange {
-  const { from, to, prefix, signal } = options;
-  const prefixBytes = typeof prefix === "string" ? new TextEncoder().encode(prefix) : prefix;
+/** A scan that can be done. */
+export interface CheckedScan {
+  /** Undefined for all. */
+  readonly shard: number | undefined;
+  readonly range: ScanRange;
+  /** Infinite for all rows. */
+  readonly limit: number;
+}
+
+const bytes = v.instance(Uint8Array);
+const keySchema = v.union(
+  [v.number(), v.bigint(), v.string(), bytes],
+  "a key: a number, bigint, string or Uint8Array",
+);
+const schema = v.strictObject({
+  shard: v.optional(wholeNumber),
+  from: v.optional(keySchema),
+  to: v.optional(keySchema),
+  prefix: v.optional(v.union([v.string(), bytes], "a string or Uint8Array")),
+  limit: v.optional(wholeNumber),
+  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
+}) as unknown as v.GenericSchema<ScanOptions>;
+
+/** @throws {ConfigValidationError} for wrong options, a shard that does not exist, and bounds that cannot be keys. */
+export function checkScan({ shardCount, keyEncoding }: Manifest, options: ScanOptions): CheckedScan {
+  const { shard, limit = Infinity, ...bounds } = parseOptions(schema, options);
+  if (shard !== undefined) checkShardId(shard, shardCount);
+  return { shard, limit, range: scanRange(keyEncoding, bounds) };
+}
+
+/** @throws {ConfigValidationError} when the snapshot has no such shard. */
+export function checkShardId(shardId: number, shardCount: number): void {
+  if (Number.isInteger(shardId) && shardId >= 0 && shardId < shardCount) return;
+  throw new ConfigValidationError(
+    `Cannot read shard ${shown(shardId)} as it must be from 0 to ${shardCount - 1}`,
+    "shard",
+  );
+}
+
+function scanRange(encoding: KeyEncoding, { from, to, prefix, signal }: ScanOptions): ScanRange {
+  const prefixBytes = prefix === undefined ? undefined : encodePrefix(encoding, prefix);
   const lower = larger(bound(encoding, from), prefixBytes);
   const upper = smaller(bound(encoding, to), prefixBytes && afterPrefix(prefixBytes));
   return {
@@ -35,6 +77,16 @@ export function scanRange(encoding: KeyEncoding, options: ScanOptions): ScanRang
 
 function bound(encoding: KeyEncoding, key: Key | undefined): Uint8Array | undefined {
   return key === undefined || key instanceof Uint8Array ? key : encodeKey(encoding, key);
+}
+
+function encodePrefix(encoding: KeyEncoding, prefix: string | Uint8Array): Uint8Array {
+  if (prefix instanceof Uint8Array) return prefix;
+  if (encoding === "utf8" || encoding === "raw") return encodeKey(encoding, prefix);
+  throw new ConfigValidationError(
+    `Cannot use option "prefix" as it must be bytes where keys are stored as "${encoding}": ` +
+      `current value is ${shown(prefix)}`,
+    "prefix",
+  );
 }
 
 /** The smallest bytes above everything that begins with the prefix; undefined when nothing is. */

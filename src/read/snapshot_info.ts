@@ -3,6 +3,8 @@
  * @module
  */
 import type { JsonObject } from "../bytes/python_json.ts";
+import { ConfigValidationError } from "../errors.ts";
+import { shown } from "../options.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { AccessMode } from "./read_options.ts";
@@ -16,9 +18,10 @@ export interface SnapshotInfo {
   readonly hashAlgorithm: "xxh3_64";
   readonly keyEncoding: KeyEncoding;
   readonly createdAtMicros: number;
+  /** When the pointer was moved to it; when it was made, where an older snapshot had to be taken. */
   readonly publishedAtMicros: number;
   readonly manifestRef: string;
-  /** Raised by every publish and roll back; null where the Python package wrote the pointer. */
+  /** Raised by every publish and roll back; null where the Python package wrote the pointer, and for pinned snapshots. */
   readonly generation: number | null;
   /** Rows over all shards: repeated keys count. */
   readonly rowCount: number;
@@ -56,9 +59,19 @@ export interface SnapshotHealth {
   readonly isClosed: boolean;
 }
 
+/** What a reader has asked of the store since it was opened. */
+export interface ReaderStats {
+  /** GETs sent to the store; those of a `manifestStore` and listings are not counted. */
+  readonly requests: number;
+  /** Bytes in the answers. */
+  readonly bytesRead: number;
+  /** Keys looked up. */
+  readonly lookUps: number;
+}
+
 /** Describes an opened snapshot. */
-export function infoOf(active: Generation, warnings: readonly string[]): SnapshotInfo {
-  const { manifest, pointer, access } = active;
+export function infoOf(active: Generation, refreshWarning: string | null): SnapshotInfo {
+  const { manifest } = active;
   return {
     runId: manifest.runId,
     shardCount: manifest.shardCount,
@@ -66,14 +79,40 @@ export function infoOf(active: Generation, warnings: readonly string[]): Snapsho
     hashAlgorithm: "xxh3_64",
     keyEncoding: manifest.keyEncoding,
     createdAtMicros: manifest.createdAtMicros,
-    publishedAtMicros: pointer.publishedAtMicros,
+    publishedAtMicros: active.publishedAtMicros,
     manifestRef: active.manifestRef,
-    generation: pointer.generation,
+    generation: active.pointer.generation,
     rowCount: manifest.shards.reduce((sum, { rowCount }) => sum + rowCount, 0),
     sizeBytes: manifest.shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
-    access: access.mode,
+    access: active.mode,
     custom: manifest.custom,
-    warnings: [...warnings],
+    warnings: refreshWarning === null ? [...active.warnings] : [...active.warnings, refreshWarning],
+  };
+}
+
+/**
+ * Tells how a reader is.
+ *
+ * @throws {ConfigValidationError} when `staleAfterMs` is no number from 0 up.
+ */
+export function healthOf(
+  active: Generation,
+  state: { readonly nowMicros: number; readonly isClosed: boolean; readonly staleAfterMs: number | undefined },
+): SnapshotHealth {
+  const { nowMicros, isClosed, staleAfterMs = Infinity } = state;
+  if (typeof staleAfterMs !== "number" || !(staleAfterMs >= 0)) {
+    throw new ConfigValidationError(
+      `Cannot use option "staleAfterMs" as it must be a number from 0 up: current value is ${shown(staleAfterMs)}`,
+      "staleAfterMs",
+    );
+  }
+  const manifestAgeMs = Math.max(0, (nowMicros - active.publishedAtMicros) / 1000);
+  return {
+    status: isClosed ? "unhealthy" : manifestAgeMs > staleAfterMs ? "degraded" : "healthy",
+    manifestRef: active.manifestRef,
+    manifestAgeMs,
+    shardCount: active.manifest.shardCount,
+    isClosed,
   };
 }
 

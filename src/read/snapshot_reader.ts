@@ -2,70 +2,59 @@
  * The reader of a snapshot: lookups, scans, refresh.
  * @module
  */
-import type { ShardReader } from "../backends/backend.ts";
-import { ConfigValidationError, ReaderStateError, UnknownRoutingTokenError } from "../errors.ts";
+import { ConfigValidationError, ManifestParseError, ReaderStateError, UnknownRoutingTokenError } from "../errors.ts";
 import { type EventSink, guardedEventSink } from "../events.ts";
 import { shown } from "../options.ts";
 import { encodeKey, type Key } from "../routing/key.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { BorrowedShard } from "./borrowed_shard.ts";
 import type { Generation } from "./generation.ts";
-import { isNewer } from "./load_manifest.ts";
+import { type EncodedRow, lookUpMany, readerOf, scanShards } from "./look_up.ts";
 import type { CheckedOpenOptions, LookUpOptions } from "./read_options.ts";
-import { type ScanOptions, scanRange } from "./scan_range.ts";
-import { infoOf, type ShardInfo, shardInfosOf, type SnapshotHealth, type SnapshotInfo } from "./snapshot_info.ts";
+import { checkScan, checkShardId, type ScanOptions } from "./scan_range.ts";
+import {
+  healthOf,
+  infoOf,
+  type ReaderStats,
+  type ShardInfo,
+  shardInfosOf,
+  type SnapshotHealth,
+  type SnapshotInfo,
+} from "./snapshot_info.ts";
+import type { SnapshotSource } from "./snapshot_source.ts";
 
-/** Opens the snapshot that is current now; null when it is not newer than the active one. */
-export type GenerationOpener = (active: Generation, signal?: AbortSignal) => Promise<Generation | null>;
-
-/** What a reader has asked of the store since it was opened. */
-export interface ReaderStats {
-  /** Requests sent. All are GETs. */
-  readonly requests: number;
-  /** Bytes received. */
-  readonly bytesRead: number;
-  /** Keys looked up. */
-  readonly lookUps: number;
-}
-
-/** What a reader is made from. */
-export interface ReaderParts {
-  readonly options: CheckedOpenOptions;
-  readonly first: Generation;
-  readonly openNewer: GenerationOpener;
-  readonly warnings: readonly string[];
-  readonly traffic: { readonly requests: number; readonly bytesRead: number };
-}
+/** What is to be fetched ahead: keys, or whole shards by number. */
+export type WarmTarget = Iterable<Key> | { readonly shards: Iterable<number> };
 
 /**
  * Looks rows up in the snapshot that was current when it was opened or last refreshed. Safe for concurrent calls.
  *
- * Only sends GET requests. Close it with `await using` or `close()`.
+ * Only sends GET requests. Close it with `await using` or `close()`; what describes it works after that too.
  */
 export class SnapshotReader implements AsyncDisposable {
   readonly #options: CheckedOpenOptions;
-  readonly #openNewer: GenerationOpener;
-  readonly #warnings: string[];
-  readonly #traffic: ReaderParts["traffic"];
+  readonly #source: SnapshotSource;
   readonly #emit: EventSink;
   readonly #limiter: RateLimiter | null;
   readonly #isObserved: boolean;
   /** The snapshot being read; after closing the last one, so that it can still be described. */
   #active: Generation;
-  #isClosed = false;
+  #refreshWarning: string | null = null;
   #refreshing: Promise<unknown> = Promise.resolve();
+  /** Ends the refresh that is under way. */
+  #refreshEnd: AbortController | null = null;
+  #isClosed = false;
+  #closing: Promise<void> | null = null;
   #lookUps = 0;
   #handleCount = 0;
 
   /** Use `openSnapshot`. */
-  constructor(parts: ReaderParts) {
-    this.#options = parts.options;
-    this.#active = parts.first;
-    this.#openNewer = parts.openNewer;
-    this.#warnings = [...parts.warnings];
-    this.#traffic = parts.traffic;
-    this.#emit = guardedEventSink(parts.options.onEvent);
-    const { rateLimit, clock, onEvent } = parts.options;
+  constructor(options: CheckedOpenOptions, source: SnapshotSource, first: Generation) {
+    const { rateLimit, clock, onEvent } = options;
+    this.#options = options;
+    this.#source = source;
+    this.#active = first;
+    this.#emit = guardedEventSink(onEvent);
     this.#limiter = rateLimit === undefined
       ? null
       : new RateLimiter({ rowsPerSecond: rateLimit.keysPerSecond }, clock, this.#emit);
@@ -75,7 +64,7 @@ export class SnapshotReader implements AsyncDisposable {
 
   /** The snapshot being read. */
   get info(): SnapshotInfo {
-    return infoOf(this.#active, this.#warnings);
+    return infoOf(this.#active, this.#refreshWarning);
   }
 
   /** All shards, empty ones included, by number. */
@@ -103,7 +92,8 @@ export class SnapshotReader implements AsyncDisposable {
   }
 
   /**
-   * The values of many keys: one entry per distinct key, in the order of the keys, null where there is none.
+   * The values of many keys: one entry per distinct key, in the order of the keys, null where there is none. All come
+   * from one snapshot. Keys are the same as in any `Map`: 1 and 1n are two keys, and so are two arrays of equal bytes.
    *
    * @throws as `get`; nothing is returned when one key is wrong or one shard fails.
    */
@@ -113,23 +103,14 @@ export class SnapshotReader implements AsyncDisposable {
   ): Promise<Map<K, Uint8Array | null>> {
     const { clock } = this.#options;
     const startedMs = clock.monotonicMs();
+    this.#use();
+    options.signal?.throwIfAborted();
     const values = new Map<K, Uint8Array | null>();
     for (const key of keys) values.set(key, null);
-    options.signal?.throwIfAborted();
     await this.#limiter?.acquire(values.size, 0, options.signal);
     const active = this.#use();
     this.#lookUps += values.size;
-    active.borrow();
-    try {
-      const shards = groupByShard(active, values.keys(), options);
-      await Promise.all(Array.from(shards, async ([reader, wanted]) => {
-        const encoded = wanted.map((key) => encodeKey(active.manifest.keyEncoding, key));
-        const found = await reader.getMany(encoded, options.signal);
-        wanted.forEach((key, index) => values.set(key, found[index]!));
-      }));
-    } finally {
-      active.release();
-    }
+    await active.whileOpen(() => lookUpMany(active, values, options));
     const durationMs = Math.round(clock.monotonicMs() - startedMs);
     this.#emit({ name: "reader.multi_get", payload: { duration_ms: durationMs, num_keys: values.size } });
     return values;
@@ -137,16 +118,17 @@ export class SnapshotReader implements AsyncDisposable {
 
   /**
    * Rows of one shard in ascending order of their encoded keys, or of all shards one after the other. Reads the
-   * snapshot that is active when it begins, whatever is refreshed meanwhile. Both parts of a row are copies.
+   * snapshot that is active when the first row is asked for, whatever is refreshed meanwhile, and keeps it open until
+   * the end of the scan or of the loop around it. Both parts of a row are copies.
    *
-   * @throws {ConfigValidationError} for a shard that does not exist and bounds that cannot be keys.
+   * @throws {ConfigValidationError} for a shard that does not exist, bounds that cannot be keys, and other wrong options.
    */
-  async *scan(options: ScanOptions = {}): AsyncGenerator<[key: Uint8Array, value: Uint8Array], void, undefined> {
+  async *scan(options: ScanOptions = {}): AsyncGenerator<EncodedRow, void, undefined> {
     for await (const rows of this.#scanArrays(options)) yield* rows;
   }
 
   /** The same as `scan` for pipes: a stream of arrays of rows. */
-  scanStream(options: ScanOptions = {}): ReadableStream<[key: Uint8Array, value: Uint8Array][]> {
+  scanStream(options: ScanOptions = {}): ReadableStream<EncodedRow[]> {
     const rows = this.#scanArrays(options);
     return new ReadableStream({
       async pull(controller) {
@@ -161,15 +143,41 @@ export class SnapshotReader implements AsyncDisposable {
   }
 
   /**
+   * Fetches ahead, so that later lookups of these keys, or in these shards, need no request. In the access modes of
+   * this version everything is fetched when the snapshot is opened: keys and shard numbers are checked, nothing else.
+   *
+   * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard.
+   */
+  async warm(target: WarmTarget, options: LookUpOptions = {}): Promise<void> {
+    const { manifest, router } = this.#use();
+    options.signal?.throwIfAborted();
+    if (typeof target === "object" && "shards" in target) {
+      for (const shardId of target.shards) checkShardId(shardId, router.shardCount);
+    } else if (typeof target === "object" && Symbol.iterator in target && !(target instanceof Uint8Array)) {
+      for (const key of target) {
+        readerOf(this.#active, key, options);
+        encodeKey(manifest.keyEncoding, key);
+      }
+    } else {
+      throw new ConfigValidationError(
+        `Cannot warm ${shown(target)} as it must be an array of keys, or { shards: … }`,
+        "target",
+      );
+    }
+    await Promise.resolve();
+  }
+
+  /**
    * The shard of a key, from 0, whether or not the key exists.
    *
+   * @throws {ConfigValidationError} when the key has a type that cannot be routed.
    * @throws {UnknownRoutingTokenError} when the routing expression gives a token that has no shard.
    */
   route(key: Key, options: LookUpOptions = {}): number {
     return this.#active.router.route(key, options.columns);
   }
 
-  /** The shards of many keys, in the order of the keys. */
+  /** The shards of many keys, in the order of the keys. @throws as `route`. */
   routeMany(keys: Iterable<Key>, options: LookUpOptions = {}): number[] {
     return Array.from(keys, (key) => this.route(key, options));
   }
@@ -178,6 +186,7 @@ export class SnapshotReader implements AsyncDisposable {
    * Keys by the number of their shard, in the order of the keys.
    *
    * @param options.allowMissing Leave keys out that have no shard, instead of throwing.
+   * @throws as `route`.
    */
   groupKeys<K extends Key>(
     keys: Iterable<K>,
@@ -200,16 +209,16 @@ export class SnapshotReader implements AsyncDisposable {
   /**
    * A handle on the shard of a key, which keeps the snapshot it was taken from open until it is disposed.
    *
-   * @throws as `route`; nothing is borrowed then.
+   * @throws as `route`, and {ReaderStateError} when the reader is closed; nothing is borrowed then.
    */
   borrow(key: Key, options: LookUpOptions = {}): BorrowedShard {
     const active = this.#use();
-    const shardId = active.router.route(key, options.columns);
+    const handle = new BorrowedShard(active, active.router.route(key, options.columns), () => this.#handleCount--);
     this.#handleCount++;
-    return new BorrowedShard(active, shardId, () => this.#handleCount--);
+    return handle;
   }
 
-  /** One handle for each distinct key. All are given back when one of them cannot be taken. */
+  /** One handle for each distinct key. All are given back when one of them cannot be taken. @throws as `borrow`. */
   async borrowMany<K extends Key>(keys: Iterable<K>, options: LookUpOptions = {}): Promise<Map<K, BorrowedShard>> {
     const handles = new Map<K, BorrowedShard>();
     try {
@@ -222,12 +231,13 @@ export class SnapshotReader implements AsyncDisposable {
   }
 
   /**
-   * Takes over the current snapshot if it is newer than the active one; lookups go on meanwhile, and those under way
-   * finish on the snapshot they began with. False when there is nothing newer, when the newer manifest cannot be
-   * parsed (see `info.warnings`), and always on a pinned reader.
+   * Takes over the current snapshot if its pointer is later than the last one seen; lookups go on meanwhile, and those
+   * under way finish on the snapshot they began with. Calls at the same time take turns.
    *
-   * @throws {ReaderStateError} when the reader is closed or the pointer is gone; errors of opening, after which the
-   * old snapshot stays.
+   * @returns false when there is nothing newer, when the newer manifest cannot be parsed (see `info.warnings`), and
+   * always on a pinned reader.
+   * @throws {ReaderStateError} when the reader is closed, also meanwhile, or the pointer is gone; errors of opening.
+   * After an error the old snapshot stays.
    */
   async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
     this.#use();
@@ -241,34 +251,23 @@ export class SnapshotReader implements AsyncDisposable {
   /**
    * Whether the reader works, and how old its snapshot is.
    *
-   * @param options.staleAfterMs From this age on the reader is `"degraded"`. Default: never.
+   * @param options.staleAfterMs A snapshot that is older makes the reader `"degraded"`. Default: none does.
+   * @throws {ConfigValidationError} when `staleAfterMs` is no number from 0 up.
    */
   health(options: { readonly staleAfterMs?: number } = {}): SnapshotHealth {
-    const { manifest, pointer } = this.#active;
-    const manifestAgeMs = Math.max(0, (this.#options.clock.nowMicros() - pointer.publishedAtMicros) / 1000);
-    const isStale = options.staleAfterMs !== undefined && manifestAgeMs > options.staleAfterMs;
-    return {
-      status: this.#isClosed ? "unhealthy" : isStale ? "degraded" : "healthy",
-      manifestRef: this.#active.manifestRef,
-      manifestAgeMs,
-      shardCount: manifest.shardCount,
-      isClosed: this.#isClosed,
-    };
+    const nowMicros = this.#options.clock.nowMicros();
+    return healthOf(this.#active, { nowMicros, isClosed: this.#isClosed, staleAfterMs: options.staleAfterMs });
   }
 
   /** What was asked of the store so far. */
   stats(): ReaderStats {
-    const { requests, bytesRead } = this.#traffic;
-    return { requests, bytesRead, lookUps: this.#lookUps };
+    return { ...this.#source.traffic, lookUps: this.#lookUps };
   }
 
-  /** Closes the snapshot, at once or with its last handle. Calling it again does nothing. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    await this.#refreshing;
-    this.#emit({ name: "reader.closed", payload: { num_handles: this.#handleCount } });
-    await this.#active.retire();
+  /** Ends a refresh that is under way and closes the snapshot, at once or with its last handle. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeNow();
+    return this.#closing;
   }
 
   /** The same as `close`, for `await using`. */
@@ -276,8 +275,17 @@ export class SnapshotReader implements AsyncDisposable {
     await this.close();
   }
 
+  async #closeNow(): Promise<void> {
+    if (this.#isClosed) return; // Receivers of events may close the reader as well.
+    this.#isClosed = true;
+    this.#refreshEnd?.abort(closedError());
+    this.#emit({ name: "reader.closed", payload: { num_handles: this.#handleCount } });
+    await this.#refreshing;
+    await this.#active.retire();
+  }
+
   #use(): Generation {
-    if (this.#isClosed) throw new ReaderStateError("Cannot use the reader as it is closed");
+    if (this.#isClosed) throw closedError();
     return this.#active;
   }
 
@@ -288,46 +296,26 @@ export class SnapshotReader implements AsyncDisposable {
     const encoded = encodeKey(active.manifest.keyEncoding, key);
     if (reader === null) return null;
     const found = reader.get(encoded, options?.signal);
-    if (!(found instanceof Promise)) return found;
-    active.borrow();
-    return found.finally(() => active.release());
+    return found instanceof Promise ? active.whileOpen(() => found) : found;
   }
 
   async #observedGet(key: Key, options: LookUpOptions | undefined): Promise<Uint8Array | null> {
-    await this.#limiter?.acquire(1, 0, options?.signal);
     const { clock } = this.#options;
     const startedMs = clock.monotonicMs();
+    this.#use();
+    await this.#limiter?.acquire(1, 0, options?.signal);
     const value = await this.#lookUp(key, options);
     const durationMs = Math.round(clock.monotonicMs() - startedMs);
     this.#emit({ name: "reader.get", payload: { duration_ms: durationMs, found: value !== null } });
     return value;
   }
 
-  async *#scanArrays(options: ScanOptions): AsyncGenerator<[key: Uint8Array, value: Uint8Array][], void, undefined> {
+  async *#scanArrays(options: ScanOptions): AsyncGenerator<EncodedRow[], void, undefined> {
     const active = this.#use();
-    const { readers, manifest } = active;
-    const { shard, limit = Infinity } = options;
-    if (shard !== undefined && !(Number.isInteger(shard) && shard >= 0 && shard < manifest.shardCount)) {
-      throw new ConfigValidationError(
-        `Cannot scan shard ${shown(shard)} as it must be from 0 to ${manifest.shardCount - 1}`,
-        "shard",
-      );
-    }
-    const range = scanRange(manifest.keyEncoding, options);
-    let left = limit;
+    const scan = checkScan(active.manifest, options);
     active.borrow();
     try {
-      for (const reader of shard === undefined ? readers : [readers[shard]!]) {
-        if (reader === null) continue;
-        for await (const rows of reader.scan(range)) {
-          if (rows.length >= left) {
-            if (left > 0) yield rows.slice(0, left);
-            return;
-          }
-          left -= rows.length;
-          yield rows;
-        }
-      }
+      yield* scanShards(active, scan);
     } finally {
       active.release();
     }
@@ -335,41 +323,26 @@ export class SnapshotReader implements AsyncDisposable {
 
   async #refreshNow(signal: AbortSignal | undefined): Promise<boolean> {
     const active = this.#use();
-    const newer = await this.#openNewer(active, signal);
-    if (newer === null) return false;
-    if (this.#isClosed || !isNewer(newer.pointer, active.pointer)) {
-      await newer.retire();
-      return false;
+    const end = this.#refreshEnd = new AbortController();
+    const either = signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]);
+    try {
+      either.throwIfAborted();
+      const newer = await this.#source.openNewer(active, either);
+      this.#refreshWarning = newer instanceof ManifestParseError ? `not refreshed: ${newer.message}` : null;
+      if (newer === null || newer instanceof ManifestParseError) return false;
+      if (this.#isClosed) {
+        await newer.retire();
+        throw closedError();
+      }
+      this.#active = newer;
+      await active.retire();
+      return true;
+    } finally {
+      this.#refreshEnd = null;
     }
-    this.#active = newer;
-    await active.retire();
-    return true;
   }
 }
 
-/** The reader of a key's shard; null when the shard is empty or the key has none. */
-function readerOf(active: Generation, key: Key, options: LookUpOptions | undefined): ShardReader | null {
-  try {
-    return active.readers[active.router.route(key, options?.columns)]!;
-  } catch (error) {
-    if (error instanceof UnknownRoutingTokenError) return null;
-    throw error;
-  }
-}
-
-function groupByShard<K extends Key>(
-  active: Generation,
-  keys: Iterable<K>,
-  options: LookUpOptions,
-): Map<ShardReader, K[]> {
-  const groups = new Map<ShardReader, K[]>();
-  for (const key of keys) {
-    const reader = readerOf(active, key, options);
-    encodeKey(active.manifest.keyEncoding, key); // A wrong key is an error in an empty shard too.
-    if (reader === null) continue;
-    const group = groups.get(reader);
-    if (group === undefined) groups.set(reader, [key]);
-    else group.push(key);
-  }
-  return groups;
+function closedError(): ReaderStateError {
+  return new ReaderStateError("Cannot use the reader as it is closed");
 }
