@@ -1,0 +1,165 @@
+/**
+ * What the stores share in answering: bodies of a known length, ranges, preconditions.
+ * @module
+ */
+import { ConfigValidationError, ObjectNotFoundError, PreconditionFailedError, StoreError } from "../errors.ts";
+import type { ByteRange, Precondition, StoredObject } from "./store.ts";
+
+/** A stored object whose body is opened when it is first asked for. */
+export interface BodySource {
+  readonly etag: string | null;
+  readonly sizeBytes: number;
+  /** Where the object lies, for errors. */
+  readonly url: string;
+  /** Ends the reading of the body. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called at most once, by the first use of `body` or `bytes()`. */
+  openBody(): ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+/** Makes the object that `get` returns; `bytes()` rejects unless exactly `sizeBytes` arrive. */
+export function storedObject(source: BodySource): StoredObject {
+  const { etag, sizeBytes, url, signal } = source;
+  let stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  return {
+    etag,
+    sizeBytes,
+    get body() {
+      return stream ??= source.openBody();
+    },
+    bytes() {
+      return readExactly(stream ??= source.openBody(), { sizeBytes, url, signal });
+    },
+  };
+}
+
+/** What {@linkcode readExactly} expects. */
+export interface ExpectedBody {
+  readonly sizeBytes: number;
+  readonly url: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Reads a body into one array.
+ *
+ * @throws {StoreError} retryable, when it fails, or ends before or after `sizeBytes`.
+ */
+export async function readExactly(
+  body: ReadableStream<Uint8Array>,
+  { sizeBytes, url, signal }: ExpectedBody,
+): Promise<Uint8Array<ArrayBuffer>> {
+  signal?.throwIfAborted();
+  const reader = body.getReader();
+  const onAbort = (): void => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const bytes = new Uint8Array(sizeBytes);
+  let filled = 0;
+  try {
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      if (filled + chunk.value.byteLength > sizeBytes) {
+        throw lengthError(url, `more than the announced ${sizeBytes} bytes arrived`);
+      }
+      bytes.set(chunk.value, filled);
+      filled += chunk.value.byteLength;
+    }
+    signal?.throwIfAborted();
+    if (filled < sizeBytes) throw lengthError(url, `${filled} of ${sizeBytes} bytes arrived`);
+    return bytes;
+  } catch (error) {
+    await reader.cancel(error).catch(() => {});
+    signal?.throwIfAborted();
+    if (error instanceof StoreError) throw error;
+    throw new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause: error });
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+function lengthError(url: string, what: string): StoreError {
+  return new StoreError(`Cannot read "${url}" to its end: ${what}`, { url, retryable: true });
+}
+
+/** @throws {ConfigValidationError} with path `ranges`, when an offset or length is no whole number of its kind. */
+export function requireRanges(ranges: readonly ByteRange[]): void {
+  for (const { offset, lengthBytes } of ranges) {
+    if (Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(lengthBytes) && lengthBytes >= 1) continue;
+    throw new ConfigValidationError(
+      `Cannot read a range as it must begin at 0 or later and have 1 byte or more: ` +
+        `current value is offset ${offset}, length ${lengthBytes}`,
+      "ranges",
+    );
+  }
+}
+
+/** The error for a range that reaches past the end; `sizeBytes` is the object's length where known. */
+export function rangeError(url: string, range: ByteRange, sizeBytes: number | null): StoreError {
+  const end = range.offset + range.lengthBytes;
+  const length = sizeBytes === null ? "shorter" : `${sizeBytes} bytes long`;
+  return new StoreError(`Cannot read bytes ${range.offset} to ${end} of "${url}": the object is ${length}`, {
+    url,
+    status: 416,
+  });
+}
+
+/** The error for an object that is not there. */
+export function notFoundError(url: string, cause?: unknown): ObjectNotFoundError {
+  return new ObjectNotFoundError(`Cannot find "${url}": there is no such object`, { url, status: 404, cause });
+}
+
+/**
+ * Compares the state that a write demands with the one found.
+ *
+ * @param etag Version of the object that is there; null when there is none.
+ * @throws {PreconditionFailedError}
+ */
+export function requireState(url: string, precondition: Precondition | undefined, etag: string | null): void {
+  if (precondition === undefined) return;
+  const wanted = "ifMatch" in precondition ? precondition.ifMatch : null;
+  if (wanted === etag) return;
+  throw preconditionError(url, precondition, {
+    found: etag === null ? "there is no object" : `it has version ${etag}`,
+  });
+}
+
+/** The error for an object that is in another state than the one that a write demanded. */
+export function preconditionError(
+  url: string,
+  precondition: Precondition | undefined,
+  { found, cause }: { found: string; cause?: unknown },
+): PreconditionFailedError {
+  const wanted = precondition === undefined
+    ? "in another state"
+    : "ifMatch" in precondition
+    ? `of version ${precondition.ifMatch}`
+    : "absent";
+  return new PreconditionFailedError(`Cannot write "${url}" as it must be ${wanted}: ${found}`, {
+    url,
+    status: 412,
+    cause,
+  });
+}
+
+/** @throws {ConfigValidationError} with path `headBytes`, when it is no whole number or too large. */
+export function requireHeadBytes(headBytes: number, headBytesMax: number = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isSafeInteger(headBytes) && headBytes >= 0 && headBytes <= headBytesMax) return;
+  throw new ConfigValidationError(
+    `Cannot begin an upload as headBytes must be a whole number from 0 to ${headBytesMax}: ` +
+      `current value is ${headBytes}`,
+    "headBytes",
+  );
+}
+
+/** @throws {ConfigValidationError} with path `head`, when the head is not as long as the upload was begun for. */
+export function requireHead(url: string, head: Uint8Array, headBytes: number): void {
+  if (head.byteLength === headBytes) return;
+  throw new ConfigValidationError(
+    `Cannot finish "${url}" as its head must be ${headBytes} bytes: current value is ${head.byteLength} bytes`,
+    "head",
+  );
+}
+
+/** The error for a call on an upload that has ended. */
+export function uploadEndedError(url: string): StoreError {
+  return new StoreError(`Cannot write to "${url}": its upload was finished or given up`, { url });
+}
