@@ -1,0 +1,374 @@
+/**
+ * Objects in a bucket of S3 or of anything that speaks its protocol.
+ * @module
+ */
+import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import * as v from "valibot";
+import { ConfigValidationError, StoreError } from "../errors.ts";
+import { parseOptions, positiveInteger } from "../options.ts";
+import { type CredentialProvider, type CredentialsFile, isCredentials, type S3Credentials } from "./credentials.ts";
+import { requireFolder, requireKey, requirePrefix } from "./object_key.ts";
+import { connect, type Connection, type Library } from "./s3_client.ts";
+import { type FailedRequest, s3Error } from "./s3_errors.ts";
+import { MultipartUpload } from "./s3_upload.ts";
+import type {
+  ByteRange,
+  ObjectEntry,
+  ObjectStore,
+  ObjectUpload,
+  ObjectVersion,
+  Precondition,
+  RequestOptions,
+  StoredObject,
+  StoredRanges,
+  UploadOptions,
+  WriteOptions,
+} from "./store.ts";
+import { rangeError, readExactly, requireHeadBytes, requireRanges, storedObject } from "./stored_object.ts";
+
+/** Where the bucket is and how to get in. */
+export interface S3StoreOptions {
+  /** `s3://bucket/prefix`; the prefix is not empty. */
+  readonly url: string;
+  /** URL of the server, for anything but AWS. Default: `SLATEDB_S3_ENDPOINT_URL`, `AWS_ENDPOINT_URL`, or AWS. */
+  readonly endpoint?: string | undefined;
+  /** Default: `S3_REGION`, `AWS_REGION`, or `us-east-1`. */
+  readonly region?: string | undefined;
+  /**
+   * Keys, a function that gives them, or a file of the AWS command line. Default: the environment, then the AWS SDK's own
+   * chain.
+   */
+  readonly credentials?: S3Credentials | CredentialProvider | CredentialsFile | undefined;
+  /** Whether the bucket stands in the path or in the host's name. Default: path with an endpoint, else host name. */
+  readonly addressingStyle?: "path" | "virtual" | "auto" | undefined;
+  /** Tries per request, the first included. @default {5} */
+  readonly attemptsMax?: number | undefined;
+  /** Length of the parts of large uploads, at least 5 MiB. An upload holds five of them. @default {8388608} */
+  readonly partBytes?: number | undefined;
+}
+
+const PART_BYTES_MIN = 5 * 1024 * 1024;
+const PARTS_EXPECTED = "a whole number from 5242880 (5 MiB) up";
+/** Ranges of one object that are asked for at the same time. */
+const RANGES_AT_ONCE = 6;
+/** The most that one request deletes. */
+const DELETE_MAX = 1000;
+
+const schema: v.GenericSchema<S3StoreOptions, S3StoreOptions & { attemptsMax: number; partBytes: number }> = v
+  .strictObject({
+    url: v.string('a URL such as "s3://bucket/prefix"'),
+    endpoint: v.optional(v.pipe(v.string("a URL"), v.url("a URL"))),
+    region: v.optional(v.string("a region's name")),
+    credentials: v.optional(
+      v.custom<S3StoreOptions["credentials"]>(
+        isCredentials,
+        "keys, a function that gives them, or a file's { path, profile }",
+      ),
+    ),
+    addressingStyle: v.optional(v.picklist(["path", "virtual", "auto"], '"path", "virtual" or "auto"')),
+    attemptsMax: v.optional(positiveInteger, 5),
+    partBytes: v.optional(
+      v.pipe(v.number(PARTS_EXPECTED), v.safeInteger(PARTS_EXPECTED), v.minValue(PART_BYTES_MIN, PARTS_EXPECTED)),
+      8 * 1024 * 1024,
+    ),
+  }) as unknown as v.GenericSchema<S3StoreOptions, S3StoreOptions & { attemptsMax: number; partBytes: number }>;
+
+/**
+ * A place in a bucket, through the package `@aws-sdk/client-s3`, which is imported with the first request.
+ *
+ * Nothing is sent before the first request, so a wrong bucket or key shows there.
+ *
+ * @throws {ConfigValidationError} when an option is wrong.
+ *
+ * @example
+ * ```ts
+ * import { s3Store } from "./s3_store.ts";
+ *
+ * const store = s3Store({ url: "s3://bucket/cities", endpoint: "http://127.0.0.1:9000" });
+ * if (store.url !== "s3://bucket/cities") throw new Error("unexpected url");
+ * ```
+ */
+export function s3Store(options: S3StoreOptions): ObjectStore {
+  return new S3Store(parseOptions(schema, options, "s3Store"));
+}
+
+/** Bucket and prefix of `s3://bucket/prefix`. @throws {ConfigValidationError} when it is no such URL. */
+export function parseS3Url(url: string): { readonly bucket: string; readonly prefix: string } {
+  const match = /^s3:\/\/([^/?#]+)\/+([^?#]*?)\/*$/.exec(url);
+  if (match?.[2]) return { bucket: match[1]!, prefix: match[2] };
+  throw new ConfigValidationError(
+    `Cannot use option "s3Store.url" as it must be "s3://bucket/prefix" with a prefix, without "?" and "#": ` +
+      `current value is ${JSON.stringify(url)}`,
+    "s3Store.url",
+  );
+}
+
+interface ListQuery {
+  readonly delimiter?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+class S3Store implements ObjectStore {
+  readonly url: string;
+  readonly #bucket: string;
+  readonly #prefix: string;
+  readonly #options: S3StoreOptions & { readonly partBytes: number };
+  #connection: Promise<Connection> | undefined;
+
+  constructor(options: S3StoreOptions & { readonly attemptsMax: number; readonly partBytes: number }) {
+    const { bucket, prefix } = parseS3Url(options.url);
+    this.url = `s3://${bucket}/${prefix}`;
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+    this.#options = options;
+  }
+
+  async get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
+    const url = this.#urlOf(key);
+    const output = await this.#getObject(key, { signal });
+    return storedObject({
+      etag: strongTag(output.ETag),
+      sizeBytes: output.ContentLength ?? 0,
+      url,
+      signal,
+      openBody: () => bodyOf(output),
+    });
+  }
+
+  async getRanges(key: string, ranges: readonly ByteRange[], { signal }: RequestOptions = {}): Promise<StoredRanges> {
+    requireRanges(ranges);
+    if (ranges.length === 0) return { etag: null, sizeBytes: null, parts: [] };
+    const first = await this.#getRange(key, ranges[0]!, { signal });
+    const parts = [first.bytes];
+    for (let at = 1; at < ranges.length; at += RANGES_AT_ONCE) {
+      const group = ranges.slice(at, at + RANGES_AT_ONCE);
+      const answers = await Promise.all(group.map((range) => this.#getRange(key, range, { signal, etag: first.etag })));
+      parts.push(...answers.map(({ bytes }) => bytes));
+    }
+    return { etag: strongTag(first.etag ?? undefined), sizeBytes: first.sizeBytes, parts };
+  }
+
+  async put(key: string, bytes: Uint8Array, options: WriteOptions = {}): Promise<ObjectVersion> {
+    const { contentType = "application/octet-stream", precondition, signal } = options;
+    const input = { ...this.#at(key), Body: bytes, ContentLength: bytes.length, ContentType: contentType };
+    const output = await this.#send(
+      ({ PutObjectCommand }, client, options) =>
+        client.send(new PutObjectCommand({ ...input, ...conditions(precondition) }), options),
+      { verb: "write", url: this.#urlOf(key), precondition, signal },
+    );
+    return { etag: strongTag(output.ETag), sizeBytes: bytes.length };
+  }
+
+  // deno-lint-ignore require-await -- the interface is for stores that have to ask
+  async upload(key: string, options: UploadOptions): Promise<ObjectUpload> {
+    const { headBytes, contentType = "application/octet-stream", precondition, signal } = options;
+    const { partBytes } = this.#options;
+    requireHeadBytes(headBytes, partBytes - 1);
+    signal?.throwIfAborted();
+    const url = this.#urlOf(key);
+    const place = this.#at(key);
+    const request = { verb: "write", url, signal };
+    return new MultipartUpload({
+      url,
+      putWhole: (bytes) => this.put(key, bytes, options),
+      create: async () => {
+        const output = await this.#send(
+          ({ CreateMultipartUploadCommand }, client, options) =>
+            client.send(new CreateMultipartUploadCommand({ ...place, ContentType: contentType }), options),
+          request,
+        );
+        return output.UploadId!;
+      },
+      uploadPart: async (UploadId, PartNumber, bytes) => {
+        const input = { ...place, UploadId, PartNumber, Body: bytes, ContentLength: bytes.length };
+        const output = await this.#send(
+          ({ UploadPartCommand }, client, options) => client.send(new UploadPartCommand(input), options),
+          request,
+        );
+        return output.ETag!;
+      },
+      complete: async (UploadId, etags) => {
+        const Parts = etags.map((ETag, index) => ({ ETag, PartNumber: index + 1 }));
+        const input = { ...place, UploadId, MultipartUpload: { Parts }, ...conditions(precondition) };
+        const output = await this.#send(
+          ({ CompleteMultipartUploadCommand }, client, options) =>
+            client.send(new CompleteMultipartUploadCommand(input), options),
+          { ...request, precondition },
+        );
+        return { etag: strongTag(output.ETag) };
+      },
+      // Not with the caller's signal: this is what runs after an abort.
+      abort: async (UploadId) => {
+        const input = { ...place, UploadId };
+        await this.#send(
+          ({ AbortMultipartUploadCommand }, client, options) =>
+            client.send(new AbortMultipartUploadCommand(input), options),
+          {
+            verb: "give up",
+            url,
+          },
+        );
+      },
+    }, { headBytes, partBytes, precondition });
+  }
+
+  async *list(prefix: string, options: RequestOptions = {}): AsyncGenerator<ObjectEntry[], void, undefined> {
+    requirePrefix(prefix);
+    for await (const page of this.#listPages(prefix, { ...options })) {
+      const entries = (page.Contents ?? []).map((entry) => ({
+        key: entry.Key!.slice(this.#prefix.length + 1),
+        sizeBytes: entry.Size ?? 0,
+        etag: strongTag(entry.ETag),
+      }));
+      if (entries.length > 0) yield entries;
+    }
+  }
+
+  async listFolders(prefix: string, options: RequestOptions = {}): Promise<string[]> {
+    requirePrefix(prefix);
+    const folders: string[] = [];
+    const start = this.#prefix.length + 1 + prefix.length;
+    for await (const page of this.#listPages(prefix, { ...options, delimiter: "/" })) {
+      for (const { Prefix } of page.CommonPrefixes ?? []) folders.push(Prefix!.slice(start, -1));
+    }
+    return folders;
+  }
+
+  async delete(key: string, { signal }: RequestOptions = {}): Promise<void> {
+    await this.#send(
+      ({ DeleteObjectCommand }, client, options) => client.send(new DeleteObjectCommand(this.#at(key)), options),
+      { verb: "delete", url: this.#urlOf(key), signal },
+    );
+  }
+
+  async deletePrefix(prefix: string, { signal }: RequestOptions = {}): Promise<number> {
+    const folder = requireFolder(prefix);
+    let count = 0;
+    for await (const page of this.#listPages(folder, { signal })) {
+      const keys = (page.Contents ?? []).map(({ Key }) => Key!);
+      for (let at = 0; at < keys.length; at += DELETE_MAX) {
+        await this.#deleteKeys(keys.slice(at, at + DELETE_MAX), { url: `${this.url}/${folder}`, signal });
+      }
+      count += keys.length;
+    }
+    return count;
+  }
+
+  async #deleteKeys(keys: readonly string[], { url, signal }: { url: string; signal?: AbortSignal | undefined }) {
+    const input = { Bucket: this.#bucket, Delete: { Objects: keys.map((Key) => ({ Key })), Quiet: true } };
+    const output = await this.#send(
+      ({ DeleteObjectsCommand }, client, options) => client.send(new DeleteObjectsCommand(input), options),
+      { verb: "delete", url, signal },
+    );
+    const [failed] = output.Errors ?? [];
+    if (failed === undefined) return;
+    throw new StoreError(`Cannot delete "${failed.Key}": ${failed.Message}`, { url, retryable: true });
+  }
+
+  async *#listPages(prefix: string, { delimiter, signal }: ListQuery) {
+    const url = `${this.url}/${prefix}`;
+    let token: string | undefined;
+    do {
+      const input = {
+        Bucket: this.#bucket,
+        Prefix: `${this.#prefix}/${prefix}`,
+        Delimiter: delimiter,
+        ContinuationToken: token,
+      };
+      const page = await this.#send(
+        ({ ListObjectsV2Command }, client, options) => client.send(new ListObjectsV2Command(input), options),
+        { verb: "list", url, signal },
+      );
+      yield page;
+      token = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  #getObject(
+    key: string,
+    { range, etag, signal }: { range?: string; etag?: string | null | undefined; signal?: AbortSignal | undefined },
+  ): Promise<GetObjectCommandOutput> {
+    const input = { ...this.#at(key), ...(range && { Range: range }), ...(etag && { IfMatch: etag }) };
+    return this.#send(({ GetObjectCommand }, client, options) => client.send(new GetObjectCommand(input), options), {
+      verb: "read",
+      url: this.#urlOf(key),
+      signal,
+    });
+  }
+
+  async #getRange(
+    key: string,
+    range: ByteRange,
+    { signal, etag }: { signal?: AbortSignal | undefined; etag?: string | null | undefined },
+  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; etag: string | null; sizeBytes: number | null }> {
+    const url = this.#urlOf(key);
+    const last = range.offset + range.lengthBytes - 1;
+    let output: GetObjectCommandOutput;
+    try {
+      output = await this.#getObject(key, { range: `bytes=${range.offset}-${last}`, etag, signal });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      if (error.status === 416) throw rangeError(url, range, null);
+      if (error.status === 412) throw changedError(url, error);
+      throw error;
+    }
+    const answered = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(output.ContentRange ?? "");
+    const sizeBytes = answered === null || answered[3] === "*" ? null : Number(answered[3]);
+    const isWhole = Number(answered?.[1]) === range.offset && Number(answered?.[2]) === last;
+    if (!isWhole) {
+      bodyOf(output).cancel().catch(() => {});
+      if (sizeBytes !== null && last >= sizeBytes) throw rangeError(url, range, sizeBytes);
+      throw new StoreError(`Cannot read a range of "${url}": the answer is of another range`, { url, retryable: true });
+    }
+    if (etag && output.ETag !== etag) throw changedError(url);
+    const bytes = await readExactly(bodyOf(output), { sizeBytes: range.lengthBytes, url, signal });
+    return { bytes, etag: output.ETag ?? null, sizeBytes };
+  }
+
+  #at(key: string): { Bucket: string; Key: string } {
+    requireKey(key);
+    return { Bucket: this.#bucket, Key: `${this.#prefix}/${key}` };
+  }
+
+  #urlOf(key: string): string {
+    return `${this.url}/${key}`;
+  }
+
+  async #send<Output>(
+    command: (library: Library, client: S3Client, options: { abortSignal?: AbortSignal }) => Promise<Output>,
+    request: FailedRequest,
+  ): Promise<Output> {
+    request.signal?.throwIfAborted();
+    this.#connection ??= connect(this.#options);
+    const { library, client } = await this.#connection;
+    try {
+      return await command(library, client, request.signal === undefined ? {} : { abortSignal: request.signal });
+    } catch (error) {
+      throw s3Error(error, request);
+    }
+  }
+}
+
+function conditions(precondition: Precondition | undefined): { IfMatch?: string; IfNoneMatch?: string } {
+  if (precondition === undefined) return {};
+  return "ifMatch" in precondition ? { IfMatch: precondition.ifMatch } : { IfNoneMatch: "*" };
+}
+
+/** Weak tags do not identify bytes. */
+function strongTag(etag: string | undefined): string | null {
+  return etag === undefined || etag.startsWith("W/") ? null : etag;
+}
+
+function bodyOf(output: GetObjectCommandOutput): ReadableStream<Uint8Array<ArrayBuffer>> {
+  if (output.Body === undefined) return new ReadableStream({ start: (controller) => controller.close() });
+  return output.Body.transformToWebStream() as ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+function changedError(url: string, cause?: unknown): StoreError {
+  return new StoreError(`Cannot read ranges of "${url}" as the object was replaced meanwhile: read it anew`, {
+    url,
+    status: 412,
+    retryable: true,
+    cause,
+  });
+}
