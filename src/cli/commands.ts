@@ -1,0 +1,27 @@
+/**
+ * All commands of `shardy`, in the order in which help shows them.
+ * @module
+ */
+import type { CliCommand } from "./command.ts";
+import { buildCommand } from "./commands/build.ts";
+import { getCommand } from "./commands/get.ts";
+import { healthCommand } from "./commands/health.ts";
+import { historyCommand } from "./commands/history.ts";
+import { infoCommand } from "./commands/info.ts";
+import { multigetCommand } from "./commands/multiget.ts";
+import { rollbackCommand } from "./commands/rollback.ts";
+import { routeCommand } from "./commands/route.ts";
+import { shardsCommand } from "./commands/shards.ts";
+
+/** The list. */
+export const COMMANDS: readonly CliCommand[] = Object.freeze([
+  buildCommand,
+  getCommand,
+  multigetCommand,
+  infoCommand,
+  shardsCommand,
+  routeCommand,
+  healthCommand,
+  historyCommand,
+  rollbackCommand,
+]);

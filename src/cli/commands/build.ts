@@ -1,0 +1,154 @@
+/**
+ * `shardy build [INPUT]`: rows from NDJSON or CSV to a published snapshot.
+ * @module
+ */
+import { sqliteBackend } from "../../backends/sqlite_backend.ts";
+import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
+import { ConfigValidationError } from "../../errors.ts";
+import { keyEncodings } from "../../routing/key.ts";
+import { hashSharding, type Sharding, singleShard } from "../../routing/sharding.ts";
+import { checkWriteOptions, type WriteSnapshotOptions } from "../../write/write_options.ts";
+import { type WriteResult, writeSnapshot } from "../../write/write_snapshot.ts";
+import { UsageError } from "../cli_errors.ts";
+import type { CliCommand, CommandContext } from "../command.ts";
+import { fileInput, type Input } from "../input.ts";
+import { choiceOption, integerOption, numberOption, type OptionTexts } from "../option_values.ts";
+import { switchOption, textOption } from "../option_values.ts";
+import { ProgressLine } from "../progress_line.ts";
+import { formatOf, INPUT_FORMATS, readRows } from "../read_rows.ts";
+import { fieldLines } from "../result.ts";
+import { parseValueChoice, type Row, type RowShape } from "../row_shape.ts";
+
+/** Builds and publishes. When anything is wrong nothing is published, and nothing is left behind. */
+export const buildCommand: CliCommand = {
+  name: "build",
+  usage: "[INPUT]",
+  summary: "Build a snapshot from NDJSON or CSV and publish it",
+  readsSnapshot: false,
+  declare(command) {
+    command.argument("[INPUT]", "a file; absent or -: stdin")
+      .option("--key <column>", "column of the keys (required)")
+      .option("--value <column>", "column of the values, or json:col1,col2; default: the whole row")
+      .option("--format <format>", "ndjson or csv (with a header); default: by the name of the file, else ndjson")
+      .option("--shards <n>", "number of shards")
+      .option("--keys-per-shard <n>", "rows per shard on average, instead of --shards")
+      .option("--single-shard", "everything in one shard, instead of --shards")
+      .option("--key-encoding <encoding>", "u64be, u32be, utf8 or raw; default: by the first key, for CSV utf8")
+      .option("--page-size <bytes>", "page size of the shards: 4096 (default) to 65536, or auto")
+      .option("--memory-bytes <n>", "rows kept in memory before they go to disk (512 MiB)")
+      .option("--rows-per-second <n>", "limit over all shards together")
+      .option("--bytes-per-second <n>", "limit over all shards together")
+      .option("--run-id <id>", "name of this run; default: random")
+      .option("--shard-prefix <name>", "folder of the shards (shards)")
+      .option("--db-path-template <template>", "folder of one shard (db={db_id:05d})")
+      .option("--custom <json>", "fields of your own for the manifest")
+      .option("--quiet", "no progress on stderr");
+  },
+  run,
+};
+
+async function run(context: CommandContext): Promise<number> {
+  const { args, options, io, signal, clock } = context;
+  const [path = "-"] = args;
+  const shape = shapeOf(options);
+  const format = choiceOption(options, "--format", INPUT_FORMATS) ?? formatOf(path);
+  const plan = usageErrors(() => writeOptionsOf(options));
+  const { store, pointerKey } = await context.location();
+  const write: WriteSnapshotOptions<Row> = { ...plan, store, pointerKey, signal, clock };
+  usageErrors(() => checkWriteOptions(write));
+  const input: Input = path === "-"
+    ? { name: "stdin", bytes: io.stdin, fractionRead: () => null }
+    : await fileInput(path);
+  const { fractionRead } = input;
+  const line = new ProgressLine({ write: io.stderr, isTerminal: io.isTerminal === true, clock, fractionRead });
+  const onProgress = switchOption(options, "--quiet") ? undefined : line.show.bind(line);
+  try {
+    const result = await writeSnapshot(readRows(input, { format, shape, signal }), { ...write, onProgress });
+    line.clear();
+    report(context, result, write.sharding);
+    return 0;
+  } finally {
+    line.clear();
+  }
+}
+
+function report(context: CommandContext, { runId, manifestRef, stats }: WriteResult, sharding: Sharding): void {
+  const { rowsWritten, bytes, totalMs } = stats;
+  const fields = {
+    op: "build",
+    "run_id": runId,
+    "manifest_ref": manifestRef,
+    "num_dbs": sharding.kind === "fixed" ? sharding.router.shardCount : sharding.shardCountFor(rowsWritten),
+    "rows_written": rowsWritten,
+    bytes,
+    "elapsed_ms": totalMs,
+  };
+  context.print({ fields, text: () => fieldLines(fields) });
+}
+
+function shapeOf(options: OptionTexts): RowShape {
+  const keyColumn = textOption(options, "--key");
+  if (keyColumn === undefined) throw new UsageError("Missing option '--key'.");
+  return {
+    keyColumn,
+    value: parseValueChoice(textOption(options, "--value")),
+    keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
+  };
+}
+
+type WritePlan = Omit<WriteSnapshotOptions<Row>, "store">;
+
+function writeOptionsOf(options: OptionTexts): WritePlan {
+  const bytesMax = integerOption(options, "--memory-bytes", 1);
+  const rowsPerSecond = numberOption(options, "--rows-per-second");
+  const bytesPerSecond = numberOption(options, "--bytes-per-second");
+  const isLimited = rowsPerSecond !== undefined || bytesPerSecond !== undefined;
+  const pageSizeBytes = textOption(options, "--page-size") === "auto"
+    ? "auto"
+    : integerOption(options, "--page-size", 1);
+  return {
+    sharding: shardingOf(options),
+    key: (row) => row.key,
+    value: (row) => row.value,
+    keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
+    backend: sqliteBackend({ pageSizeBytes }),
+    memory: bytesMax === undefined ? undefined : { bytesMax },
+    rateLimit: isLimited ? { rowsPerSecond, bytesPerSecond } : undefined,
+    runId: textOption(options, "--run-id"),
+    shardPrefix: textOption(options, "--shard-prefix"),
+    dbPathTemplate: textOption(options, "--db-path-template"),
+    custom: customOf(textOption(options, "--custom")),
+  };
+}
+
+function shardingOf(options: OptionTexts): Sharding {
+  const shards = integerOption(options, "--shards", 1);
+  const keysPerShard = integerOption(options, "--keys-per-shard", 1);
+  const isSingle = switchOption(options, "--single-shard");
+  if ([shards !== undefined, keysPerShard !== undefined, isSingle].filter(Boolean).length !== 1) {
+    throw new UsageError("Exactly one of --shards, --keys-per-shard, or --single-shard is required");
+  }
+  if (shards !== undefined) return hashSharding({ shards });
+  return keysPerShard === undefined ? singleShard() : hashSharding({ keysPerShard });
+}
+
+function customOf(text: string | undefined): JsonObject | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const value = parseJson(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
+  } catch {
+    // Said below.
+  }
+  throw new UsageError("--custom must be a JSON object");
+}
+
+/** A wrong option of the library is a wrong option of the command line. */
+function usageErrors<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof ConfigValidationError) throw new UsageError(error.message);
+    throw error;
+  }
+}

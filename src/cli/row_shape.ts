@@ -1,0 +1,166 @@
+/**
+ * Which parts of an input's rows become keys and values.
+ * @module
+ */
+import { type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
+import { ConfigValidationError } from "../errors.ts";
+import { shown } from "../options.ts";
+import type { Key, KeyEncoding } from "../routing/key.ts";
+import { jsonValue } from "../write/values.ts";
+
+/** A row as `build` hands it on. */
+export interface Row {
+  readonly key: Key;
+  readonly value: string;
+}
+
+/** What is stored as the value of a row. */
+export type ValueChoice =
+  | { readonly kind: "row" }
+  | { readonly kind: "column"; readonly column: string }
+  | { readonly kind: "json"; readonly columns: readonly string[] };
+
+/** The options `--key`, `--value` and `--key-encoding`. */
+export interface RowShape {
+  readonly keyColumn: string;
+  readonly value: ValueChoice;
+  /** Undefined: by the type of the first key. */
+  readonly keyEncoding: KeyEncoding | undefined;
+}
+
+/** Names a row in errors: `line 3 of rows.csv`. */
+export type Where = () => string;
+
+/** The option `--value`: nothing, `column`, or `json:column,column`. */
+export function parseValueChoice(text: string | undefined): ValueChoice {
+  if (text === undefined) return { kind: "row" };
+  if (!text.startsWith("json:")) return { kind: "column", column: text };
+  return { kind: "json", columns: text.slice("json:".length).split(",").map((name) => name.trim()) };
+}
+
+/**
+ * Makes rows of lines of NDJSON. Whole numbers of any size stay exact.
+ *
+ * @throws {ConfigValidationError} from the function, naming the line: no JSON object, no such column, no such key.
+ */
+export function ndjsonRowOf(shape: RowShape): (line: string, where: Where) => Row {
+  const keyOf = keyReader(shape.keyEncoding);
+  const { value, keyColumn } = shape;
+  if (value.kind === "row") {
+    return (line, where) => ({ key: keyOf(column(parsed(line, where), keyColumn, where), where), value: line });
+  }
+  const names = value.kind === "column" ? [value.column] : value.columns;
+  const render = value.kind === "json" ? jsonValue(names) : null;
+  return (line, where) => {
+    const row = parsed(line, where);
+    const key = keyOf(column(row, keyColumn, where), where);
+    const picked = names.map((name) => column(row, name, where));
+    return { key, value: render === null ? textOf(picked[0]!, where) : render(row) };
+  };
+}
+
+/**
+ * Makes rows of the records of a CSV file with this header.
+ *
+ * @throws {ConfigValidationError} at once when the header lacks a column or has it twice; from the function, naming the
+ * line, for records of another length and for wrong keys.
+ */
+export function csvRowOf(shape: RowShape, header: readonly string[], where: Where): (
+  record: readonly string[],
+  where: Where,
+) => Row {
+  const place = (name: string): number => placeOf(header, name, where);
+  const { value } = shape;
+  const encoding = shape.keyEncoding ?? "utf8";
+  const isNumeric = encoding === "u64be" || encoding === "u32be";
+  const keyOf = keyReader(encoding);
+  const keyAt = place(shape.keyColumn);
+  const valueAt = value.kind === "column" ? place(value.column) : -1;
+  const names = value.kind === "json" ? value.columns : header;
+  // The names are the same in every row: rendered once.
+  const members = names.map((name) => [`${JSON.stringify(name)}:`, place(name)] as const);
+  return (record, where) => {
+    if (record.length !== header.length) {
+      throw new ConfigValidationError(
+        `Cannot read ${where()} as it must have ${header.length} fields as the header does: it has ${record.length}`,
+        "value",
+      );
+    }
+    const text = record[keyAt]!;
+    const key = keyOf(isNumeric && /^-?\d+$/.test(text) ? wholeNumber(text) : text, where);
+    if (valueAt >= 0) return { key, value: record[valueAt]! };
+    return { key, value: `{${members.map(([name, at]) => name + JSON.stringify(record[at])).join(",")}}` };
+  };
+}
+
+function placeOf(header: readonly string[], name: string, where: Where): number {
+  const at = header.indexOf(name);
+  if (at < 0) throw missingColumn(name, header, where);
+  if (header.lastIndexOf(name) === at) return at;
+  throw new ConfigValidationError(`Cannot tell which column "${name}" is meant: ${where()} has it twice`, "value");
+}
+
+function parsed(line: string, where: Where): JsonObject {
+  let value: JsonValue;
+  try {
+    value = parseJson(line);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigValidationError(`Cannot read ${where()} as JSON: ${reason}`, "rows");
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new ConfigValidationError(
+    `Cannot read ${where()} as a row as it must be a JSON object: current value is ${shown(value)}`,
+    "rows",
+  );
+}
+
+function column(row: JsonObject, name: string, where: Where): JsonValue {
+  if (Object.hasOwn(row, name)) return row[name]!;
+  throw missingColumn(name, Object.keys(row), where);
+}
+
+function missingColumn(name: string, names: readonly string[], where: Where): ConfigValidationError {
+  const found = names.length === 0 ? "no columns" : `the columns ${names.slice(0, 20).join(", ")}`;
+  return new ConfigValidationError(`Cannot find column "${name}" in ${where()}: it has ${found}`, "rows");
+}
+
+/** Strings as they are, all else as JSON. */
+function textOf(value: JsonValue, where: Where): string {
+  if (typeof value !== "string") return typeof value === "object" ? jsonValue()(value as JsonObject) : String(value);
+  if (value.isWellFormed()) return value;
+  throw new ConfigValidationError(`Cannot store the value of ${where()} as UTF-8 as it has a lone surrogate`, "value");
+}
+
+const INTEGERS = {
+  u64be: { max: 2n ** 63n - 1n, text: "a whole number from 0 to 2^63 - 1" },
+  u32be: { max: 2n ** 32n - 1n, text: "a whole number from 0 to 2^32 - 1" },
+} as const;
+
+/** Checks keys row by row, so that errors can name the line; the encoding may follow from the first key. */
+function keyReader(given: KeyEncoding | undefined): (value: JsonValue, where: Where) => Key {
+  let encoding = given;
+  return (value, where) => {
+    encoding ??= typeof value === "string" ? "utf8" : "u64be";
+    if (encoding === "u64be" || encoding === "u32be") {
+      const { max, text } = INTEGERS[encoding];
+      if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= max) return value;
+      if (typeof value === "bigint" && value >= 0n && value <= max) return value;
+      const advice = typeof value === "string" ? "; for keys that are text give --key-encoding utf8" : "";
+      throw wrongKey(value, where, `${text}${advice}`);
+    }
+    if (typeof value === "string" && value.isWellFormed()) return value;
+    if (typeof value === "bigint" || Number.isSafeInteger(value)) return String(value);
+    throw wrongKey(value, where, "a string without lone surrogates, or a whole number");
+  };
+}
+
+function wrongKey(value: JsonValue, where: Where, expected: string): ConfigValidationError {
+  const text = typeof value === "bigint" ? String(value) : shown(value);
+  return new ConfigValidationError(`Cannot use ${text} as the key of ${where()} as it must be ${expected}`, "key");
+}
+
+function wholeNumber(digits: string): number | bigint {
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? value : BigInt(digits);
+}
