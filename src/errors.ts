@@ -110,10 +110,14 @@ export class PublishConflictError extends ShardyfusionError {
   readonly manifestRef: string;
   /** The manifest that the pointer names instead; null when the pointer is gone. */
   readonly winnerRef: string | null;
-  constructor(message: string, manifestRef: string, winnerRef: string | null, options?: { cause?: unknown }) {
+  constructor(
+    message: string,
+    refs: { readonly manifestRef: string; readonly winnerRef: string | null },
+    options?: { cause?: unknown },
+  ) {
     super(message, options);
-    this.manifestRef = manifestRef;
-    this.winnerRef = winnerRef;
+    this.manifestRef = refs.manifestRef;
+    this.winnerRef = refs.winnerRef;
   }
 }
 

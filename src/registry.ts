@@ -23,6 +23,11 @@ export function backendOf(manifest: Manifest): Backend {
   );
 }
 
+/** The engine of writers that do not choose one. */
+export function defaultBackend(): Backend {
+  return sqliteBackend();
+}
+
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

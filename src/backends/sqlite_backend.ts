@@ -7,7 +7,7 @@ import { createDigest, type Digest } from "../bytes/digest.ts";
 import { parseOptions } from "../options.ts";
 import type { SortedRows } from "../rows.ts";
 import { DatabaseWriter } from "../sqlite/database_writer.ts";
-import { PAGE_SIZES, varintBytes } from "../sqlite/format.ts";
+import { PAGE_SIZES } from "../sqlite/format.ts";
 import { putKeyValueHead } from "../sqlite/record_writer.ts";
 import type { TreeWriter } from "../sqlite/tree_writer.ts";
 import type { Backend, BuiltShard, ShardTarget } from "./backend.ts";
@@ -103,16 +103,13 @@ async function addRows(
   let rowCount = 0;
   let keyLength = -1;
   let valueLength = -1;
-  let headBytes = 0;
-  let varintLength = 0;
   do {
     while (cursor.next()) {
       if (cursor.keyLength !== keyLength || cursor.valueLength !== valueLength) {
         ({ keyLength, valueLength } = cursor);
-        headBytes = putKeyValueHead(tree.head, keyLength, valueLength);
-        varintLength = payloadVarintBytes(headBytes, keyLength + valueLength);
+        putKeyValueHead(tree, keyLength, valueLength);
       }
-      tree.add(headBytes, varintLength, cursor.bytes, cursor.start, keyLength + valueLength);
+      tree.add(cursor.bytes, cursor.start, keyLength + valueLength);
       rowCount++;
       if (!tree.isFull) continue;
       signal.throwIfAborted();
@@ -120,11 +117,4 @@ async function addRows(
     }
   } while (await cursor.refill());
   return rowCount;
-}
-
-/** Length of the varint at the beginning of a head; it counts the rest of the head and the body. */
-function payloadVarintBytes(headBytes: number, bodyBytes: number): number {
-  for (let length = 1;; length++) {
-    if (varintBytes(headBytes - length + bodyBytes) === length) return length;
-  }
 }

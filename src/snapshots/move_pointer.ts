@@ -131,8 +131,7 @@ function conflict({ next }: PointerMove, winner: CurrentPointer | null, cause: u
   const state = winner === null ? "names none that can be read" : `names "${winner.ref}"`;
   return new PublishConflictError(
     `Cannot make "${next.ref}" the current manifest as another writer moved the pointer in between: it ${state}`,
-    next.ref,
-    winner?.ref ?? null,
+    { manifestRef: next.ref, winnerRef: winner?.ref ?? null },
     cause === undefined ? {} : { cause },
   );
 }

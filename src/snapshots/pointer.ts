@@ -54,11 +54,11 @@ export interface PointerSource {
 export function parsePointer(bytes: Uint8Array, source: PointerSource): CurrentPointer {
   const fields = pointerFields(bytes, source);
   const format = fields["format_version"];
-  if (format !== undefined && !isInteger(format)) throw malformed(source, "format_version", "a whole number", format);
+  if (format !== undefined && !isInteger(format)) throw malformed(source, ["format_version", format], "a whole number");
   text(fields, "manifest_content_type", source);
   const updatedAt = text(fields, "updated_at", source);
   const publishedAtMicros = parseStamp(updatedAt);
-  if (publishedAtMicros === null) throw malformed(source, "updated_at", "a date-time", updatedAt);
+  if (publishedAtMicros === null) throw malformed(source, ["updated_at", updatedAt], "a date-time");
   return {
     ref: text(fields, "manifest_ref", source),
     runId: text(fields, "run_id", source),
@@ -104,11 +104,15 @@ function pointerFields(bytes: Uint8Array, source: PointerSource): JsonObject {
 
 function text(fields: JsonObject, name: string, source: PointerSource): string {
   const value = fields[name];
-  if (typeof value !== "string") throw malformed(source, name, "a string", value);
+  if (typeof value !== "string") throw malformed(source, [name, value], "a string");
   return value;
 }
 
-function malformed(source: PointerSource, name: string, expected: string, value: unknown): ManifestParseError {
+function malformed(
+  source: PointerSource,
+  [name, value]: readonly [name: string, value: unknown],
+  expected: string,
+): ManifestParseError {
   const state = value === undefined ? "it is missing" : `current value is ${shown(value)}`;
   return new ManifestParseError(
     `Cannot read the pointer "${source.ref}" as its field "${name}" must be ${expected}: ${state}`,

@@ -120,6 +120,11 @@ export class Cursor {
     numbers.forEach((pageNumber, i) => this.#ahead.set(pageNumber, pages[i] ?? new Uint8Array(0)));
   }
 
+  /** Where the current cell of an index tree says how long its payload is. */
+  cell(): number {
+    return this.#payloadStart();
+  }
+
   /** Payload of the current row, of which nothing beyond the page has been read yet. */
   payload(): Payload {
     const start = this.#payloadStart();

@@ -118,7 +118,7 @@ export interface RowidTable {
   /** The `CREATE TABLE` statement. */
   readonly sql: string;
   /** Ascending by `rowid`. A column that is the row id's alias (`INTEGER PRIMARY KEY`) stands as null in `values`. */
-  readonly rows: readonly { readonly rowid: number; readonly values: readonly SqlValue[] }[];
+  readonly rows: readonly { readonly rowid: number; readonly values: readonly (SqlValue | Uint8Array)[] }[];
 }
 
 /** A whole database in memory: for files as small as a manifest. */
@@ -131,8 +131,8 @@ export async function writeDatabase(tables: readonly RowidTable[], pageSizeBytes
     const tree = writer.beginTable("rowid");
     for (const { rowid, values } of rows) {
       const record = encodeRecord(values);
-      const varints = putVarint(tree.head, putVarint(tree.head, 0, record.length), rowid);
-      tree.add(varints, varints, record, 0, record.length);
+      tree.headBytes = tree.varintBytes = putVarint(tree.head, putVarint(tree.head, 0, record.length), rowid);
+      tree.add(record, 0, record.length);
       if (tree.isFull) await writer.flush();
     }
     await writer.endTable(name, sql);

@@ -3,6 +3,8 @@
  * @module
  */
 import { copyPart, Cursor } from "./cursor.ts";
+import type { KeyIndex } from "./key_index.ts";
+import { type KeyIndexBuilder, keyIndexBuilder } from "./key_index_builder.ts";
 import { columnsOf, type KeyValueTree, Lookup } from "./lookup.ts";
 import { checkedPage, feed } from "./overflow.ts";
 
@@ -28,9 +30,13 @@ export class KeyValueTable {
   readonly #tree: KeyValueTree;
   /** A finished search that the next `get` uses again; null while one is under way. */
   #spare: Lookup | null = null;
+  /** Answers most look-ups, once it is built; null as long as it is not, and where it cannot be. */
+  #index: KeyIndex | null = null;
+  #indexBuilder: KeyIndexBuilder | null;
 
   constructor(tree: KeyValueTree) {
     this.#tree = tree;
+    this.#indexBuilder = keyIndexBuilder(tree);
   }
 
   /**
@@ -43,6 +49,8 @@ export class KeyValueTable {
     key: Uint8Array,
     signal?: AbortSignal,
   ): Uint8Array<ArrayBuffer> | null | Promise<Uint8Array<ArrayBuffer> | null> {
+    const indexed = this.#index?.get(key);
+    if (indexed !== undefined) return indexed;
     const lookup = (this.#spare ?? new Lookup(this.#tree)).begin(key);
     this.#spare = null;
     const { source, pageSizeBytes } = this.#tree.shape;
@@ -56,6 +64,7 @@ export class KeyValueTable {
     const value = lookup.value;
     lookup.release();
     this.#spare = lookup;
+    if (this.#indexBuilder !== null) this.#buildIndex(this.#indexBuilder);
     return value;
   }
 
@@ -74,7 +83,13 @@ export class KeyValueTable {
     let open: { lookup: Lookup; index: number }[] = [];
     let lookup = new Lookup(this.#tree);
     keys.forEach((key, index) => {
+      const indexed = this.#index?.get(key);
+      if (indexed !== undefined) {
+        values[index] = indexed;
+        return;
+      }
       this.#advanceAtHand(lookup.begin(key));
+      if (this.#indexBuilder !== null) this.#buildIndex(this.#indexBuilder);
       if (lookup.wanted === 0) {
         values[index] = lookup.value;
       } else {
@@ -131,6 +146,13 @@ export class KeyValueTable {
       batchBytes = 0;
     }
     if (batch.length > 0) yield batch;
+  }
+
+  #buildIndex(builder: KeyIndexBuilder): void {
+    builder.step();
+    if (!builder.isDone) return;
+    this.#index = builder.index;
+    this.#indexBuilder = null;
   }
 
   async #cursorAt(range: KeyRange): Promise<Cursor> {

@@ -10,7 +10,7 @@ import { putVarint, varintBytes } from "./format.ts";
 import type { SqlValue } from "./record.ts";
 
 /** The record of a row. A `number` that is whole is stored as an integer, as SQLite does for integer columns. */
-export function encodeRecord(values: readonly SqlValue[]): Uint8Array {
+export function encodeRecord(values: readonly (SqlValue | Uint8Array)[]): Uint8Array {
   const columns = values.map(encodeColumn);
   const typesBytes = columns.reduce((sum, { serialType }) => sum + varintBytes(serialType), 0);
   let headerBytes = typesBytes + 1;
@@ -27,7 +27,7 @@ export function encodeRecord(values: readonly SqlValue[]): Uint8Array {
 
 const NOTHING = new Uint8Array(0);
 
-function encodeColumn(value: SqlValue): { serialType: number; bytes: Uint8Array } {
+function encodeColumn(value: SqlValue | Uint8Array): { serialType: number; bytes: Uint8Array } {
   if (value === null) return { serialType: 0, bytes: NOTHING };
   if (typeof value === "string") {
     const bytes = new TextEncoder().encode(value);
@@ -53,18 +53,23 @@ function encodeInteger(value: bigint): { serialType: number; bytes: Uint8Array }
   return { serialType: index + 1, bytes: wide.subarray(8 - widths[index]!) };
 }
 
+/** Where a cell's head is put together; a `TreeWriter` is one. */
+export interface CellHead {
+  readonly head: Uint8Array;
+  headBytes: number;
+  varintBytes: number;
+}
+
 /**
- * Prepares the head of a cell of an index b-tree whose record is two blobs, a key and a value: payload size, then
- * the record's header.
- *
- * @returns Length of the head; its first `varintBytes(payload size)` bytes are not payload.
+ * Prepares the head of a cell of an index b-tree whose record is two blobs, a key and a value: payload size, then the
+ * record's header. It serves all rows of these lengths.
  */
-export function putKeyValueHead(head: Uint8Array, keyLength: number, valueLength: number): number {
+export function putKeyValueHead(cell: CellHead, keyLength: number, valueLength: number): void {
+  const { head } = cell;
   const keyType = 12 + 2 * keyLength;
   const valueType = 12 + 2 * valueLength;
   const headerBytes = 1 + varintBytes(keyType) + varintBytes(valueType);
-  let at = putVarint(head, 0, headerBytes + keyLength + valueLength);
-  head[at] = headerBytes;
-  at = putVarint(head, at + 1, keyType);
-  return putVarint(head, at, valueType);
+  cell.varintBytes = putVarint(head, 0, headerBytes + keyLength + valueLength);
+  head[cell.varintBytes] = headerBytes;
+  cell.headBytes = putVarint(head, putVarint(head, cell.varintBytes + 1, keyType), valueType);
 }

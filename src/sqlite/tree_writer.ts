@@ -30,6 +30,10 @@ export class TreeWriter implements AsyncDisposable {
    * beginning of the payload (a record header), which is followed by the body given to `add`.
    */
   readonly head: Uint8Array = new Uint8Array(64);
+  /** Bytes of `head` that are in use. */
+  headBytes = 0;
+  /** Bytes at the beginning of `head` that are not payload. */
+  varintBytes = 0;
   readonly #output: PageOutput;
   readonly #kind: TreeKind;
   readonly #localMax: number;
@@ -72,17 +76,14 @@ export class TreeWriter implements AsyncDisposable {
     await this.#level.relieve();
   }
 
-  /**
-   * Appends a cell: `head[0 … headBytes)`, of which the first `varintBytes` are not payload, then a piece of `body`.
-   *
-   * @param piece Where the rest of the payload stands in `body`.
-   */
-  add(headBytes: number, varintBytes: number, body: Uint8Array, start: number, length: number): void {
-    const fits = headBytes - varintBytes + length <= this.#localMax;
-    const cellBytes = fits ? headBytes + length : this.#overflowingCellBytes(headBytes, varintBytes, length);
+  /** Appends a cell: what `head` holds, then `length` bytes of `body` from `start` on. */
+  add(body: Uint8Array, start: number, length: number): void {
+    const { headBytes } = this;
+    const fits = headBytes - this.varintBytes + length <= this.#localMax;
+    const cellBytes = fits ? headBytes + length : this.#overflowingCellBytes(length);
     if (8 + 2 * this.#cellCount + 2 + cellBytes > this.#top) {
       if (this.#kind === "index") {
-        this.#promote(headBytes, varintBytes, body.subarray(start, start + length));
+        this.#promote(body.subarray(start, start + length), fits);
         return;
       }
       this.#nextTableLeaf();
@@ -95,13 +96,16 @@ export class TreeWriter implements AsyncDisposable {
     page[pointerAt] = this.#top >>> 8;
     page[pointerAt + 1] = this.#top & 0xff;
     if (!fits) {
-      const cell = this.#overflowingCell(headBytes, varintBytes, body.subarray(start, start + length));
+      const cell = this.#overflowingCell(body.subarray(start, start + length));
       this.#output.bytes.set(cell, at);
       return;
     }
     const head = this.head;
     for (let i = 0; i < headBytes; i++) page[at + i] = head[i]!;
-    copyBytes(body, start, length, page, at + headBytes);
+    const bodyAt = at + headBytes;
+    // A call into the engine's copy costs about as much as 24 steps of a loop.
+    if (length > 24) page.set(body.subarray(start, start + length), bodyAt);
+    else for (let i = 0; i < length; i++) page[bodyAt + i] = body[start + i]!;
   }
 
   /** Writes the interior levels; gives the number of the root page. */
@@ -119,14 +123,16 @@ export class TreeWriter implements AsyncDisposable {
     await this.#level[Symbol.asyncDispose]();
   }
 
-  #overflowingCellBytes(headBytes: number, varintBytes: number, length: number): number {
+  #overflowingCellBytes(length: number): number {
+    const { headBytes, varintBytes } = this;
     const payloadBytes = headBytes - varintBytes + length;
     return varintBytes + localBytes(this.#output.pageSizeBytes, this.#localMax, payloadBytes) + 4;
   }
 
   /** Appends the overflow chain and gives the cell that points to it. */
-  #overflowingCell(headBytes: number, varintBytes: number, body: Uint8Array): Uint8Array {
-    const cell = new Uint8Array(this.#overflowingCellBytes(headBytes, varintBytes, body.length));
+  #overflowingCell(body: Uint8Array): Uint8Array {
+    const { headBytes } = this;
+    const cell = new Uint8Array(this.#overflowingCellBytes(body.length));
     cell.set(this.head.subarray(0, headBytes));
     const bodyLocal = cell.length - 4 - headBytes;
     cell.set(body.subarray(0, bodyLocal), headBytes);
@@ -145,10 +151,10 @@ export class TreeWriter implements AsyncDisposable {
   }
 
   /** The row does not fit on the leaf: it becomes the divider between this leaf and the next. */
-  #promote(headBytes: number, varintBytes: number, body: Uint8Array): void {
+  #promote(body: Uint8Array, fits: boolean): void {
+    const { headBytes } = this;
     this.#settlePending();
     this.#closeLeaf();
-    const fits = headBytes - varintBytes + body.length <= this.#localMax;
     const child = this.#leafPage;
     if (fits) {
       const cell = new Uint8Array(headBytes + body.length);
@@ -156,7 +162,7 @@ export class TreeWriter implements AsyncDisposable {
       cell.set(body, headBytes);
       this.#pending = { child, cell };
     } else {
-      this.#pending = { child, cell: this.#overflowingCell(headBytes, varintBytes, body) };
+      this.#pending = { child, cell: this.#overflowingCell(body) };
     }
     this.#openLeaf();
   }
@@ -304,15 +310,6 @@ function putPageHeader(
   bytes[base] = kind;
   putUint16(bytes, base + 3, cellCount);
   putUint16(bytes, base + 5, top & 0xffff);
-}
-
-/** A call into the engine's copy costs about as much as 24 steps of a loop. */
-function copyBytes(from: Uint8Array, start: number, length: number, to: Uint8Array, at: number): void {
-  if (length > 24) {
-    to.set(from.subarray(start, start + length), at);
-    return;
-  }
-  for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
 }
 
 function getUint16(bytes: Uint8Array, at: number): number {

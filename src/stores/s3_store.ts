@@ -35,8 +35,8 @@ export interface S3StoreOptions {
   /** Default: `S3_REGION`, `AWS_REGION`, or `us-east-1`. */
   readonly region?: string | undefined;
   /**
-   * Keys, a function that gives them, or a file of the AWS command line. Default: the environment, then the AWS SDK's own
-   * chain.
+   * Keys, a function that gives them, or a file of the AWS command line. Default: the environment, then the chain of
+   * the AWS SDK.
    */
   readonly credentials?: S3Credentials | CredentialProvider | CredentialsFile | undefined;
   /** Whether the bucket stands in the path or in the host's name. Default: path with an endpoint, else host name. */

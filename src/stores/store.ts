@@ -111,7 +111,7 @@ export interface ObjectStore extends ReadableStore {
   upload(key: string, options: UploadOptions): Promise<ObjectUpload>;
   /** All objects whose key begins with `prefix`, ascending by UTF-8 bytes, a page at a time. */
   list(prefix: string, options?: RequestOptions): AsyncIterable<ObjectEntry[]>;
-  /** Names directly below `prefix` (which ends with `/` or is empty) that have objects under them, ascending, without slash. */
+  /** Names directly below `prefix` (which ends with `/` or is empty) that have objects under them, ascending. */
   listFolders(prefix: string, options?: RequestOptions): Promise<string[]>;
   /** Removes an object; one that does not exist is no error. */
   delete(key: string, options?: RequestOptions): Promise<void>;

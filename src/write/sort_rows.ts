@@ -59,17 +59,17 @@ export class RowTable {
   sharedLength(rows: Uint32Array, depth: number): number {
     let shared = this.keyLength(rows[0]!);
     for (let i = 1; i < rows.length && shared > depth; i++) {
-      shared = this.#sharedLength(rows[0]!, rows[i]!, depth, shared);
+      shared = Math.min(shared, this.#sharedLength(rows[0]!, rows[i]!, depth));
     }
     return shared;
   }
 
-  #sharedLength(left: number, right: number, depth: number, limit: number = Infinity): number {
+  #sharedLength(left: number, right: number, depth: number): number {
     const leftBatch = this.batches[this.batchOf[left]!]!;
     const rightBatch = this.batches[this.batchOf[right]!]!;
     const leftStart = leftBatch.starts[left - this.firstRow[this.batchOf[left]!]!]!;
     const rightStart = rightBatch.starts[right - this.firstRow[this.batchOf[right]!]!]!;
-    const end = Math.min(limit, this.keyLength(left), this.keyLength(right));
+    const end = Math.min(this.keyLength(left), this.keyLength(right));
     let at = depth;
     while (at < end && leftBatch.bytes[leftStart + at] === rightBatch.bytes[rightStart + at]) at++;
     return at;

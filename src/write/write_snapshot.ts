@@ -2,13 +2,13 @@
  * Rows in, published snapshot out: the table of contents of the write path.
  * @module
  */
-import { sqliteBackend } from "../backends/sqlite_backend.ts";
 import type { BackendSpec } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { PublishConflictError, PublishCurrentError, PublishManifestError } from "../errors.ts";
 import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Router } from "../routing/router.ts";
+import { defaultBackend } from "../registry.ts";
 import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
@@ -118,7 +118,7 @@ class WriteRun<T> {
   }
 
   async execute(source: RowSource<T>): Promise<WriteResult> {
-    const { store, clock, pointerKey, backend = sqliteBackend() } = this.#options;
+    const { store, clock, pointerKey, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
     signal.throwIfAborted();
     const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { ByteSpool } from "../../src/bytes/spool.ts";
 import { DatabaseWriter, writeDatabase } from "../../src/sqlite/database_writer.ts";
-import { PAGE_SIZES, varintBytes } from "../../src/sqlite/format.ts";
+import { PAGE_SIZES } from "../../src/sqlite/format.ts";
 import { putKeyValueHead } from "../../src/sqlite/record_writer.ts";
 
 const SQL = "CREATE TABLE kv (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID";
@@ -25,10 +25,8 @@ async function build(rows: readonly Row[], pageSizeBytes: number, openSpool?: ()
   const tree = writer.beginTable("withoutRowid");
   for (const [key, value] of rows) {
     const body = Buffer.concat([key, value]);
-    const headBytes = putKeyValueHead(tree.head, key.length, value.length);
-    let varint = 1;
-    while (varintBytes(headBytes - varint + body.length) !== varint) varint++;
-    tree.add(headBytes, varint, body, 0, body.length);
+    putKeyValueHead(tree, key.length, value.length);
+    tree.add(body, 0, body.length);
     if (tree.isFull) await writer.flush();
   }
   await writer.endTable("kv", SQL);
