@@ -16,7 +16,11 @@ if (import.meta.main) await runProcess();
 
 async function runProcess(): Promise<void> {
   const controller = new AbortController();
-  const interrupt = (): void => controller.abort(new Error("Interrupted"));
+  const interrupt = (): void => {
+    // The second time nobody wants to wait for anything to be tidied up.
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort(new Error("Interrupted"));
+  };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
   // A reader that has seen enough, such as `head`, is no failure of ours.

@@ -16,9 +16,10 @@ import type { S3Settings } from "./s3_options.ts";
  */
 export function openS3Store(url: string, settings: S3Settings): ObjectStore {
   refuseUnsupported(settings);
+  const credentials = credentialsOf(settings);
   const { endpoint, region, addressingStyle, attemptsMax } = settings;
   try {
-    return s3Store({ url, endpoint, region, addressingStyle, attemptsMax, credentials: credentialsOf(settings) });
+    return s3Store({ url, endpoint, region, addressingStyle, attemptsMax, credentials });
   } catch (error) {
     throw new CliError(messageOf(error), { cause: error });
   }

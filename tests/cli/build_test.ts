@@ -3,6 +3,7 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { systemClock } from "../../src/clock.ts";
 import { type Outcome, shardy, withFolder } from "./run_shardy.ts";
 
 const NDJSON = '{"id": 1, "name": "Ada"}\n\n{"id": 2, "name": "Grace \\u00e9", "n": 1.50}\r\n{"name": "日本", "id": 3}';
@@ -178,6 +179,26 @@ test("shardy build says which file cannot be read", async () => {
     equal(missing.exitCode, 1);
     match(missing.stderr, /^Error: Cannot read '.*none\.csv': there is no such file\n$/);
     match((await on(["build", folder, ...options])).stderr, /^Error: Cannot read '.*': it is a folder\n$/);
+  });
+});
+
+test("shardy build shows progress on stderr: lines, one overwritten line on a terminal, or nothing", async () => {
+  await withFolder(async (folder) => {
+    const clock = systemClock();
+    // A second passes with each look at the clock.
+    const hasty = { ...clock, monotonicMs: () => clock.monotonicMs() * 1e6 };
+    const lines = Array.from({ length: 5000 }, (_, id) => `{"id":${id}}`).join("\n");
+    const options = ["--current-url", join(folder, "_CURRENT"), "build", "--key", "id", "--shards", "2"];
+    const plain = await shardy(options, { input: lines, clock: hasty });
+    equal(plain.exitCode, 0, plain.stderr);
+    match(
+      plain.stderr,
+      /^([\d,]+ rows, [\d,]+ rows\/s\n)+.*1 of 2 shards built\n.*2 of 2 shards built\npublishing\n$/s,
+    );
+    const onTerminal = await shardy(options, { input: lines, clock: hasty, isTerminal: true });
+    const overwritten = onTerminal.stderr.replaceAll("\r\x1b[K", "|");
+    match(overwritten, /^\|[\d,]+ rows, [^\n]*\|publishing\|$/);
+    equal((await shardy([...options, "--quiet"], { input: lines, clock: hasty, isTerminal: true })).stderr, "");
   });
 });
 
