@@ -63,7 +63,7 @@ function check(folder: string): void {
   match(stdout, /\d+ passed, 0 failed/);
 }
 
-test("snapshots that are written here pass the independent checker", async (t) => {
+test("snapshots that are written here pass the independent checker", { timeout: 300_000 }, async (t) => {
   if (judge === undefined) {
     const reason = "the independent checker of snapshots (SHARDYFUSION_JUDGE is not set)";
     console.log(`LEFT OUT: ${reason}`);
