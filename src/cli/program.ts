@@ -8,6 +8,8 @@ import type { CliCommand, CliIo } from "./command.ts";
 import { UsageError } from "./cli_errors.ts";
 import { type OptionTexts, repeated } from "./option_values.ts";
 
+const HELP_COLUMNS = 100;
+
 /** What the parser found: a command, its arguments, and its options together with the global ones. */
 export interface ParsedCommand {
   readonly command: CliCommand;
@@ -25,7 +27,8 @@ export function parseCommandLine(commands: readonly CliCommand[], io: CliIo): Pa
   let parsed: ParsedCommand | undefined;
   const program = createProgram(commands, io, (found) => parsed = found);
   try {
-    program.parse([...io.args], { from: "user" });
+    // `deno task shardy -- get 1` hands the dashes on.
+    program.parse(io.args[0] === "--" ? io.args.slice(1) : [...io.args], { from: "user" });
   } catch (error) {
     if (error instanceof UsageError) return reportUsage(io, "shardy [OPTIONS] [COMMAND] [ARGS]...", error);
     if (error instanceof CommanderError) return { exitCode: error.exitCode };
@@ -56,7 +59,16 @@ function createProgram(
     .version(`shardy ${config.version}`, "--version", "print the version")
     .enablePositionalOptions()
     .helpCommand(false)
-    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr, outputError: () => {} })
+    .configureOutput({
+      writeOut: io.stdout,
+      writeErr: io.stderr,
+      outputError: () => {},
+      // Neither is asked of the process: what is printed depends on the arguments only.
+      getOutHelpWidth: () => HELP_COLUMNS,
+      getErrHelpWidth: () => HELP_COLUMNS,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
     // Only that it exists matters: without a digit among the short options, "-1" would pass for a key.
     .addOption(new Option("-0").hideHelp());
   withSharedOptions(program, true).exitOverride(usageErrorInstead);

@@ -7,7 +7,10 @@ import { parseS3Options } from "../../src/cli/s3_options.ts";
 import { shardy } from "./run_shardy.ts";
 
 test("runCli() prints the version", async () => {
-  deepEqual(await shardy(["--version"]), { exitCode: 0, stdout: `shardy ${denoJson.version}\n`, stderr: "" });
+  const expected = { exitCode: 0, stdout: `shardy ${denoJson.version}\n`, stderr: "" };
+  deepEqual(await shardy(["--version"]), expected);
+  // As `deno task shardy -- --version` has it.
+  deepEqual(await shardy(["--", "--version"]), expected);
 });
 
 test("runCli() prints help on stdout when asked, on stderr without a command", async () => {
