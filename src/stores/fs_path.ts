@@ -120,6 +120,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: "operation not permitted",
   EROFS: "the file system is read-only",
   ENOTDIR: "a file stands where a folder is needed",
+  EEXIST: "a file stands where a folder is needed",
   EISDIR: "a folder of that name is there",
   ENOTEMPTY: "a folder with objects of that name is there",
   ENOSPC: "no space left on the device",

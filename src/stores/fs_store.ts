@@ -28,7 +28,7 @@ import type {
 import { notFoundError, rangeError, requireHeadBytes, requireRanges, storedObject } from "./stored_object.ts";
 
 const PAGE_ENTRIES = 1000;
-/** Objects up to this length are read by `get` itself, so that no file stays open for a body that nobody reads. */
+/** Objects up to this length are read by `get` itself, from the very file that told the version. */
 const EAGER_BYTES_MAX = 1 << 20;
 const CHUNK_BYTES = 1 << 20;
 
@@ -52,7 +52,8 @@ export interface FsStoreOptions {
  * that uploads under way below such a prefix fail.
  *
  * Beyond what every store refuses, keys have no backslash, and no segment ends in `.tmp`. No key can be both an object
- * and a folder of objects. A `body` of more than 1 MiB holds the file open: read it or cancel it.
+ * and a folder of objects. A `body` of more than 1 MiB fails when the object is replaced between
+ * `get` and the first read; from then on it holds the file open and is of one version: read it to its end or cancel it.
  *
  * @param dir A path or a `file:` URL.
  * @throws {ConfigValidationError} when `dir` or `url` is empty or no folder's name.
@@ -103,11 +104,12 @@ class FsStore implements ObjectStore {
 
   async get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
     const target = this.#pathOf(key);
-    const { handle, etag, sizeBytes } = await openObject(target, signal);
+    const found = await openObject(target, signal);
+    const { handle, etag, sizeBytes } = found;
     const { url } = target;
     if (sizeBytes > EAGER_BYTES_MAX) {
-      const openBody = (): ReadableStream<Uint8Array<ArrayBuffer>> => streamOf(handle, target, sizeBytes);
-      return storedObject({ etag, sizeBytes, url, signal, openBody });
+      await handle.close();
+      return storedObject({ etag, sizeBytes, url, signal, openBody: () => streamOf(target, found) });
     }
     const bytes = await closing(handle, target, () => readAt(handle, url, { offset: 0, lengthBytes: sizeBytes }));
     signal?.throwIfAborted();
@@ -247,24 +249,42 @@ async function readAt(handle: FileHandle, url: string, range: ByteRange): Promis
   return bytes;
 }
 
-function streamOf(handle: FileHandle, target: ObjectPath, sizeBytes: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+/**
+ * The content of the version that was found, as long as it is the current one when the reading begins.
+ *
+ * The file is opened by the first read and not before, since a body that nobody reads would keep it open; Node ends the
+ * process when it finds a forgotten handle.
+ */
+function streamOf(target: ObjectPath, version: OpenObject): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const { sizeBytes, etag } = version;
+  const { url } = target;
+  let handle: FileHandle | undefined;
   let offset = 0;
   return new ReadableStream({
     async pull(controller) {
       try {
+        handle ??= await openSame(target, etag);
         const lengthBytes = Math.min(CHUNK_BYTES, sizeBytes - offset);
-        controller.enqueue(await readAt(handle, target.url, { offset, lengthBytes }));
+        controller.enqueue(await readAt(handle, url, { offset, lengthBytes }));
         offset += lengthBytes;
         if (offset < sizeBytes) return;
         await handle.close();
         controller.close();
       } catch (error) {
-        await handle.close().catch(() => {});
+        await handle?.close().catch(() => {});
         throw fsError("read", target, error);
       }
     },
-    cancel: () => handle.close(),
+    cancel: () => handle?.close(),
   }, { highWaterMark: 0 });
+}
+
+async function openSame(target: ObjectPath, etag: string): Promise<FileHandle> {
+  const found = await openObject(target, undefined);
+  if (found.etag === etag) return found.handle;
+  await found.handle.close();
+  const { url } = target;
+  throw new StoreError(`Cannot read "${url}": the object changed before its body was read`, { url, retryable: true });
 }
 
 function streamOfBytes(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
