@@ -7,7 +7,8 @@
  * ```
  *
  * Columns are found by name, so that tables may have more of them. `sharding`, `custom`, `min_key`, `max_key` and
- * `writer_info` hold JSON in the form of Python's `json.dumps(sort_keys=True)`.
+ * `writer_info` hold JSON in the form of Python's `json.dumps(sort_keys=True)`. Manifests whose `custom` has the object
+ * `shardyfusion` are ours, and carry a digest of themselves there, which is added on writing and taken out on reading.
  * @module
  */
 import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
@@ -22,6 +23,7 @@ import type { SqlValue } from "../sqlite/record.ts";
 import { checkRunId } from "./layout.ts";
 import type { Manifest, ShardEntry } from "./manifest.ts";
 import { MANIFEST_FORMAT_VERSION, manifestOf, type ManifestRow } from "./manifest_checks.ts";
+import { hasOwnDigest, withDigest, withoutDigest } from "./manifest_digest.ts";
 
 const MAGIC = new TextEncoder().encode("SQLite format 3\0");
 
@@ -61,10 +63,14 @@ export async function readManifest(bytes: Uint8Array, ref: string): Promise<Mani
   if (!MAGIC.every((byte, index) => bytes[index] === byte)) {
     throw new ManifestParseError(`Cannot read the manifest "${ref}" as it must be a SQLite database`, ref);
   }
-  const { meta, shards } = await readTables(bytes, ref);
-  return manifestOf(meta, shards, (problem) => {
+  const rows = await readTables(bytes, ref);
+  const manifest = manifestOf(rows.meta, rows.shards, refuse);
+  if (!await hasOwnDigest(manifest.custom, rows)) refuse("its content does not have the digest that it states");
+  return { ...manifest, custom: withoutDigest(manifest.custom) };
+
+  function refuse(problem: string): never {
     throw new ManifestParseError(`Cannot read the manifest "${ref}" as ${problem}`, ref);
-  });
+  }
 }
 
 async function readTables(bytes: Uint8Array, ref: string): Promise<{ meta: ManifestRow; shards: ManifestRow[] }> {
@@ -106,8 +112,10 @@ export async function writeManifest(manifest: Manifest): Promise<Uint8Array<Arra
   const shards = manifest.shards.map(shardRow);
   manifestOf(meta, shards, refuseToWrite);
   for (const row of [meta, ...shards]) checkTexts(row);
+  // Replaced in place: the order of the names is that of the columns.
+  const signed = { ...meta, custom: dumpJson(await withDigest(manifest.custom, { meta, shards })) };
   return await writeDatabase([
-    { name: "build_meta", sql: BUILD_META_SQL, rows: [{ rowid: 1, values: Object.values(meta) }] },
+    { name: "build_meta", sql: BUILD_META_SQL, rows: [{ rowid: 1, values: Object.values(signed) }] },
     {
       name: "shards",
       sql: SHARDS_SQL,

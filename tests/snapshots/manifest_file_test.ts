@@ -243,10 +243,34 @@ test("writeManifest() and readManifest() keep all that a manifest says", async (
 
 test("writeManifest() renders numbers, escapes and times as the Python package does", async () => {
   const { meta, shards } = askSqlite(await writeManifest(manifest), tables);
-  equal(meta[0].custom, '{"shardyfusion": {"format_version": 1}, "\\u00e9": [1.5, 18446744073709551616, null]}');
+  const [custom, digest] = meta[0].custom.split(/(?<=manifest_xxh3_64": ")(\w+)/);
+  equal(digest.length, 16);
+  equal(custom, '{"shardyfusion": {"format_version": 1, "manifest_xxh3_64": "');
+  ok(meta[0].custom.endsWith('"}, "\\u00e9": [1.5, 18446744073709551616, null]}'));
   equal(meta[0].created_at, "2026-01-02T03:04:05Z");
   equal(shards[0].max_key, "9223372036854775807");
   equal(shards[0].db_id, 1);
+});
+
+test("readManifest() P7: a manifest of ours in which SQLite changed anything is refused", async () => {
+  const bytes = await writeManifest(manifest);
+  for (
+    const sql of [
+      "UPDATE build_meta SET num_dbs = 4",
+      "UPDATE build_meta SET key_col = 'other'",
+      "UPDATE build_meta SET custom = replace(custom, '1.5', '1.25')",
+      "UPDATE shards SET db_id = 2",
+      "UPDATE shards SET max_key = NULL",
+      "UPDATE shards SET writer_info = '{}'",
+      "DELETE FROM shards",
+      "INSERT INTO shards SELECT 2, db_url, attempt, row_count, db_bytes, min_key, max_key, checkpoint_id, '{}' FROM shards",
+    ]
+  ) {
+    const changed = edited(bytes, sql);
+    await rejects(readManifest(changed, REF), { code: "MANIFEST_PARSE" }, sql);
+  }
+  const widened = edited(bytes, "ALTER TABLE shards ADD COLUMN more TEXT DEFAULT 'x'");
+  deepEqual(await readManifest(widened, REF), manifest);
 });
 
 test("writeManifest() and SQLite agree on manifests of many shards", async () => {
