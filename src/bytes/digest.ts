@@ -2,6 +2,7 @@
  * XXH3-64 digests of whole files, fed piece by piece: what manifests and guards record of an object.
  * @module
  */
+import type { IHasher } from "hash-wasm";
 import { Xxh3 } from "./xxh3.ts";
 
 /** Digest of bytes that come in pieces, cut anywhere. */
@@ -17,12 +18,32 @@ export interface Digest {
  * the same; WebAssembly is three to four times as fast.
  */
 export async function createDigest(): Promise<Digest> {
+  const idle = idleHashers.pop();
+  if (idle !== undefined) return wasmDigest(idle);
   if (!await canCompile()) return typescriptDigest();
   const { createXXHash3 } = await import("hash-wasm");
-  const hasher = await createXXHash3();
+  return wasmDigest(await createXXHash3());
+}
+
+/** Hashers that are done, for the next digests: to make one takes as long as to hash a megabyte. */
+const idleHashers: IHasher[] = [];
+const IDLE_HASHERS_MAX = 16;
+
+function wasmDigest(hasher: IHasher): Digest {
+  hasher.init();
+  let isDone = false;
   return {
-    update: (bytes) => void hasher.update(bytes),
-    hex: () => hasher.digest("hex"),
+    update(bytes) {
+      if (isDone) throw new TypeError("Cannot update a digest that is done");
+      hasher.update(bytes);
+    },
+    hex() {
+      if (isDone) throw new TypeError("Cannot use a digest twice");
+      isDone = true;
+      const digits = hasher.digest("hex");
+      if (idleHashers.length < IDLE_HASHERS_MAX) idleHashers.push(hasher);
+      return digits;
+    },
   };
 }
 

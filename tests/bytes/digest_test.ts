@@ -1,5 +1,5 @@
 // The judge is hash-wasm's one-call function on one side and the Python-made digests of the vectors on the other.
-import { equal, notEqual } from "node:assert/strict";
+import { equal, notEqual, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { xxhash3 } from "hash-wasm";
 import { createDigest, type Digest } from "../../src/bytes/digest.ts";
@@ -55,6 +55,17 @@ test("createDigest() gives digests that do not disturb each other", async () => 
   const leftHex = left.hex();
   equal(leftHex, await xxhash3(sample.subarray(0, 5000)));
   notEqual(right.hex(), leftHex);
+});
+
+test("createDigest() uses what is done again, but not for who has it still", async () => {
+  const first = await createDigest();
+  first.update(sample);
+  first.hex();
+  const second = await createDigest();
+  throws(() => first.update(sample), TypeError);
+  throws(() => first.hex(), TypeError);
+  second.update(sample.subarray(1));
+  equal(second.hex(), await xxhash3(sample.subarray(1)));
 });
 
 function hexOfPieces(digest: Digest): string {
