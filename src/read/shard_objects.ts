@@ -30,8 +30,8 @@ export interface ShardObject {
 
 /** What finding a shard takes beside the manifest. */
 export interface ShardPlace {
-  /** Where the manifest was read. */
-  readonly store: ReadableStore;
+  /** Where the manifest was read; null when that was a store of another place. */
+  readonly store: ReadableStore | null;
   /** Name of the shard's file in its folder. */
   readonly fileName: string;
   /** Finds the stores of other places. */
@@ -53,7 +53,7 @@ export function locateShard(manifest: Manifest, shard: FullShard, place: ShardPl
   const sizeBytes = digest?.sizeBytes ?? shard.dbBytes;
   const object = { shardId, url, sizeBytes, digest, identity: { dbUrl, checkpointId } };
   const folder = keyUnder(manifest.s3Prefix, dbUrl);
-  if (folder !== null) return { ...object, store: place.store, key: `${folder}/${fileName}` };
+  if (folder !== null && place.store !== null) return { ...object, store: place.store, key: `${folder}/${fileName}` };
   if (resolveStore !== undefined) return { ...object, store: resolveStore(dbUrl), key: fileName };
   throw new ConfigValidationError(
     `Cannot read shard ${shardId} at "${dbUrl}" as it does not lie under "${manifest.s3Prefix}": ` +

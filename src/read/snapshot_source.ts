@@ -21,6 +21,8 @@ export class SnapshotSource {
   readonly #traffic: Traffic = { requests: 0, bytesRead: 0 };
   readonly #store: ReadableStore;
   readonly #resolveStore: ((url: string) => ReadableStore) | undefined;
+  /** Folders of manifests that were not found in the store itself. */
+  readonly #foldersElsewhere = new Set<string>();
   readonly #manifests: ManifestReader;
 
   constructor(options: CheckedOpenOptions) {
@@ -79,12 +81,12 @@ export class SnapshotSource {
   }
 
   async #open(loaded: LoadedManifest, signal: AbortSignal | undefined): Promise<Generation> {
-    const { manifest } = loaded;
+    const { manifest, ref } = loaded;
     refuseVectorOnly(manifest);
     const { concurrencyMax, backend = backendOf(manifest) } = this.#options;
     return await openGeneration(loaded, {
       backend,
-      store: this.#store,
+      store: this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : this.#store,
       resolveStore: this.#resolveStore,
       openAccess: () => this.#openAccess(manifest, backend),
       concurrencyMax,
@@ -101,7 +103,12 @@ export class SnapshotSource {
 
   #ownManifests(): ManifestReader {
     const { store, pointerKey, clock } = this.#options;
-    const places = { pointerKey, resolveStore: this.#resolveStore };
+    const resolve = this.#resolveStore;
+    const resolveStore = resolve && ((url: string) => {
+      this.#foldersElsewhere.add(url);
+      return resolve(url);
+    });
+    const places = { pointerKey, resolveStore };
     const reader = objectManifestReader(this.#store, places);
     if (!isObjectStore(store)) return reader;
     const lister = objectManifestStore(store, { ...places, clock });
