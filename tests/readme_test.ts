@@ -31,6 +31,6 @@ test("README.md: the examples for writing and reading run as printed", () => {
 
 test("README.md names commands and files that exist", () => {
   const tasks = JSON.parse(readFileSync(`${root}deno.json`, "utf8")).tasks;
-  for (const [, task] of readme.matchAll(/deno(?:@[\d.]+)? task ([\w:]+)/g)) ok(task! in tasks, task);
+  for (const [, task] of readme.matchAll(/deno(?:@[\d.]+)? task ([\w:]+)/g)) ok(task! in tasks, `${task}`);
   for (const [, path] of readme.matchAll(/\]\(([^)]+)\)/g)) readFileSync(root + path!);
 });

@@ -12,6 +12,7 @@ import { defaultBackend } from "../registry.ts";
 import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
+import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { buildShards } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
@@ -122,6 +123,7 @@ class WriteRun<T> {
     const signal = this.#signal;
     signal.throwIfAborted();
     const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });
+    await this.#checkPlace(manifests);
     this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
     const router = await this.#collect(source);
     const collectedMs = this.#elapsedMs();
@@ -181,6 +183,14 @@ class WriteRun<T> {
     await this.#sinks?.[Symbol.asyncDispose]();
     const scratch = await this.#scratch?.catch(() => undefined);
     await scratch?.[Symbol.asyncDispose]();
+  }
+
+  /** Hours of reading rows should not end at a wrong bucket, a damaged pointer or a folder that cannot be written. */
+  async #checkPlace(manifests: ManifestStore): Promise<void> {
+    const signal = this.#signal;
+    await manifests.loadCurrent({ signal });
+    const key = `${this.#options.shardPrefix}/run_id=${this.#runId}/writable`;
+    await using _ = await this.#options.store.upload(key, { headBytes: 0, signal });
   }
 
   /** Rows from the source to the shards' sinks; gives the router, which may depend on the number of rows. */
