@@ -8,9 +8,11 @@ export interface S3Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string | undefined;
+  /** When they stop being valid; a provider is asked anew shortly before. */
+  readonly expiration?: Date | undefined;
 }
 
-/** Gives credentials each time they are needed, so that they may expire. */
+/** Gives credentials when they are first needed, and again when those have an `expiration` that is near. */
 export type CredentialProvider = () => Promise<S3Credentials>;
 
 /** A file in the format of the AWS command line, and the profile to take from it. */

@@ -15,9 +15,17 @@ export interface FailedRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+interface ClientError {
+  readonly name?: string;
+  readonly message?: string;
+  readonly code?: string;
+  readonly stack?: string;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
 const RETRYABLE_NAMES = /timeout|slowdown|throttl|requestlimit|internalerror|serviceunavailable|conflict|networking/i;
 const RETRYABLE_CODES =
-  /^(ECONN|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|UND_ERR|ConnectionRefused)/;
+  /^(ECONN|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|UND_ERR|ConnectionRefused|ConnectionClosed)/;
 
 /**
  * The error to throw for what the client threw.
@@ -25,20 +33,17 @@ const RETRYABLE_CODES =
  * | answer | error |
  * | --- | --- |
  * | 404 | `ObjectNotFoundError`; `PreconditionFailedError` for a write that demanded a version |
+ * | 404 without bucket or multipart upload | `StoreError` |
  * | 412 | `PreconditionFailedError` |
  * | 409, 429, 5xx, time-out, no answer | `StoreError`, retryable |
  * | 403 and all else | `StoreError` |
  */
-export function s3Error(cause: unknown, request: FailedRequest): unknown {
+export function s3Error(thrown: unknown, request: FailedRequest): unknown {
   const { verb, url, precondition, signal } = request;
   if (signal?.aborted) return signal.reason;
-  if (cause instanceof ShardyfusionError) return cause;
-  const { name = "", message = String(cause), code = "", $metadata } = cause as {
-    name?: string;
-    message?: string;
-    code?: string;
-    $metadata?: { httpStatusCode?: number };
-  };
+  if (thrown instanceof ShardyfusionError) return thrown;
+  const { name = "", message = String(thrown), code = "", $metadata } = thrown as ClientError;
+  const cause = causeOf(thrown as ClientError);
   if (name === "CredentialsProviderError") {
     return new ConfigValidationError(
       `Cannot ${verb} "${url}" as there are no credentials: give the option \`credentials\` or set AWS_ACCESS_KEY_ID`,
@@ -48,20 +53,37 @@ export function s3Error(cause: unknown, request: FailedRequest): unknown {
   }
   const status = $metadata?.httpStatusCode;
   if (status === 412) return preconditionError(url, precondition, { found: "it is in another state", cause });
-  if (status === 404) {
-    if (precondition !== undefined && "ifMatch" in precondition) {
-      return preconditionError(url, precondition, { found: "there is no object", cause });
-    }
-    if (name !== "NoSuchBucket") return notFoundError(url, cause);
+  if (status === 404 && name !== "NoSuchBucket" && name !== "NoSuchUpload") {
+    const demandsVersion = precondition !== undefined && "ifMatch" in precondition;
+    return demandsVersion
+      ? preconditionError(url, precondition, { found: "there is no object", cause })
+      : notFoundError(url, cause);
   }
   const isTransient = status === undefined
-    ? RETRYABLE_CODES.test(code) || RETRYABLE_NAMES.test(name) || cause instanceof TypeError
+    ? RETRYABLE_CODES.test(code) || thrown instanceof TypeError
     : status >= 500 || status === 429 || status === 409 || status === 408;
-  const hint = status === 403 ? ": access was denied; check the credentials and the bucket's policy" : `: ${message}`;
-  return new StoreError(`Cannot ${verb} "${url}"${hint}`, {
+  const reason = status === 403 ? `access was denied (${name}); check credentials and the bucket's policy` : message;
+  return new StoreError(`Cannot ${verb} "${url}": ${reason}`, {
     url,
-    retryable: isTransient || RETRYABLE_NAMES.test(name),
+    retryable: isTransient || RETRYABLE_NAMES.test(name) || name === "NoSuchUpload",
     cause,
     ...(status === undefined ? {} : { status }),
   });
+}
+
+/** Whether the store refused a conditional write only because of another one at the same moment. */
+export function isConcurrentWrite(thrown: unknown): boolean {
+  const { name, $metadata } = thrown as ClientError;
+  return name === "ConditionalRequestConflict" || $metadata?.httpStatusCode === 409;
+}
+
+/**
+ * A copy of what was thrown, with what tells a person what happened and nothing else: answers to wrongly signed
+ * requests repeat what was signed, session tokens included, and the client's errors carry those answers.
+ */
+function causeOf({ name, message, code, stack }: ClientError): Error {
+  const cause = new Error(message);
+  cause.name = name ?? "Error";
+  if (stack !== undefined) cause.stack = stack;
+  return code === undefined ? cause : Object.assign(cause, { code });
 }

@@ -3,13 +3,12 @@
  * @module
  */
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
-import * as v from "valibot";
-import { ConfigValidationError, StoreError } from "../errors.ts";
-import { parseOptions, positiveInteger } from "../options.ts";
-import { type CredentialProvider, type CredentialsFile, isCredentials, type S3Credentials } from "./credentials.ts";
+import { systemClock } from "../clock.ts";
+import { StoreError } from "../errors.ts";
 import { requireFolder, requireKey, requirePrefix } from "./object_key.ts";
 import { connect, type Connection, type Library } from "./s3_client.ts";
-import { type FailedRequest, s3Error } from "./s3_errors.ts";
+import { type FailedRequest, isConcurrentWrite, s3Error } from "./s3_errors.ts";
+import { type CheckedS3Options, checkedS3Options, parseS3Url, type S3StoreOptions } from "./s3_options.ts";
 import { MultipartUpload } from "./s3_upload.ts";
 import type {
   ByteRange,
@@ -24,59 +23,34 @@ import type {
   UploadOptions,
   WriteOptions,
 } from "./store.ts";
-import { rangeError, readExactly, requireHeadBytes, requireRanges, storedObject } from "./stored_object.ts";
+import {
+  checkedBody,
+  rangeError,
+  readExactly,
+  requireHeadBytes,
+  requireRanges,
+  storedObject,
+} from "./stored_object.ts";
 
-/** Where the bucket is and how to get in. */
-export interface S3StoreOptions {
-  /** `s3://bucket/prefix`; the prefix is not empty. */
-  readonly url: string;
-  /** URL of the server, for anything but AWS. Default: `SLATEDB_S3_ENDPOINT_URL`, `AWS_ENDPOINT_URL`, or AWS. */
-  readonly endpoint?: string | undefined;
-  /** Default: `S3_REGION`, `AWS_REGION`, or `us-east-1`. */
-  readonly region?: string | undefined;
-  /**
-   * Keys, a function that gives them, or a file of the AWS command line. Default: the environment, then the chain of
-   * the AWS SDK.
-   */
-  readonly credentials?: S3Credentials | CredentialProvider | CredentialsFile | undefined;
-  /** Whether the bucket stands in the path or in the host's name. Default: path with an endpoint, else host name. */
-  readonly addressingStyle?: "path" | "virtual" | "auto" | undefined;
-  /** Tries per request, the first included. @default {5} */
-  readonly attemptsMax?: number | undefined;
-  /** Length of the parts of large uploads, at least 5 MiB. An upload holds five of them. @default {8388608} */
-  readonly partBytes?: number | undefined;
-}
+export type { CredentialProvider, CredentialsFile, S3Credentials } from "./credentials.ts";
+export { parseS3Url, type S3StoreOptions } from "./s3_options.ts";
 
-const PART_BYTES_MIN = 5 * 1024 * 1024;
-const PARTS_EXPECTED = "a whole number from 5242880 (5 MiB) up";
 /** Ranges of one object that are asked for at the same time. */
 const RANGES_AT_ONCE = 6;
+/** Tries of a write that the store refuses because of another one at the same moment; the delay doubles. */
+const CONFLICT_ATTEMPTS_MAX = 5;
+const CONFLICT_DELAY_MS = 50;
 /** The most that one request deletes. */
 const DELETE_MAX = 1000;
-
-const schema: v.GenericSchema<S3StoreOptions, S3StoreOptions & { attemptsMax: number; partBytes: number }> = v
-  .strictObject({
-    url: v.string('a URL such as "s3://bucket/prefix"'),
-    endpoint: v.optional(v.pipe(v.string("a URL"), v.url("a URL"))),
-    region: v.optional(v.string("a region's name")),
-    credentials: v.optional(
-      v.custom<S3StoreOptions["credentials"]>(
-        isCredentials,
-        "keys, a function that gives them, or a file's { path, profile }",
-      ),
-    ),
-    addressingStyle: v.optional(v.picklist(["path", "virtual", "auto"], '"path", "virtual" or "auto"')),
-    attemptsMax: v.optional(positiveInteger, 5),
-    partBytes: v.optional(
-      v.pipe(v.number(PARTS_EXPECTED), v.safeInteger(PARTS_EXPECTED), v.minValue(PART_BYTES_MIN, PARTS_EXPECTED)),
-      8 * 1024 * 1024,
-    ),
-  }) as unknown as v.GenericSchema<S3StoreOptions, S3StoreOptions & { attemptsMax: number; partBytes: number }>;
 
 /**
  * A place in a bucket, through the package `@aws-sdk/client-s3`, which is imported with the first request.
  *
- * Nothing is sent before the first request, so a wrong bucket or key shows there.
+ * Nothing is sent before the first request, so a wrong bucket or key shows there. The client repeats requests that fail
+ * for a moment, up to `attemptsMax` tries; conditional writes that the store refuses because of another one at the same
+ * moment (409) are tried anew as well, and end as a retryable `StoreError`. When the answer to a conditional write gets
+ * lost, its repetition meets the object that it has written itself: after a `PreconditionFailedError` the object may be
+ * one's own. A crash can leave an unfinished multipart upload behind; a rule of the bucket should remove such.
  *
  * @throws {ConfigValidationError} when an option is wrong.
  *
@@ -89,19 +63,10 @@ const schema: v.GenericSchema<S3StoreOptions, S3StoreOptions & { attemptsMax: nu
  * ```
  */
 export function s3Store(options: S3StoreOptions): ObjectStore {
-  return new S3Store(parseOptions(schema, options, "s3Store"));
+  return new S3Store(checkedS3Options(options));
 }
 
-/** Bucket and prefix of `s3://bucket/prefix`. @throws {ConfigValidationError} when it is no such URL. */
-export function parseS3Url(url: string): { readonly bucket: string; readonly prefix: string } {
-  const match = /^s3:\/\/([^/?#]+)\/+([^?#]*?)\/*$/.exec(url);
-  if (match?.[2]) return { bucket: match[1]!, prefix: match[2] };
-  throw new ConfigValidationError(
-    `Cannot use option "s3Store.url" as it must be "s3://bucket/prefix" with a prefix, without "?" and "#": ` +
-      `current value is ${JSON.stringify(url)}`,
-    "s3Store.url",
-  );
-}
+type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
 
 interface ListQuery {
   readonly delimiter?: string | undefined;
@@ -112,10 +77,10 @@ class S3Store implements ObjectStore {
   readonly url: string;
   readonly #bucket: string;
   readonly #prefix: string;
-  readonly #options: S3StoreOptions & { readonly partBytes: number };
+  readonly #options: CheckedS3Options;
   #connection: Promise<Connection> | undefined;
 
-  constructor(options: S3StoreOptions & { readonly attemptsMax: number; readonly partBytes: number }) {
+  constructor(options: CheckedS3Options) {
     const { bucket, prefix } = parseS3Url(options.url);
     this.url = `s3://${bucket}/${prefix}`;
     this.#bucket = bucket;
@@ -124,15 +89,15 @@ class S3Store implements ObjectStore {
   }
 
   async get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
-    const url = this.#urlOf(key);
     const output = await this.#getObject(key, { signal });
-    return storedObject({
-      etag: strongTag(output.ETag),
-      sizeBytes: output.ContentLength ?? 0,
-      url,
-      signal,
-      openBody: () => bodyOf(output),
-    });
+    const url = this.#urlOf(key);
+    const sizeBytes = output.ContentLength;
+    if (sizeBytes === undefined) {
+      bodyOf(output).cancel().catch(() => {});
+      throw new StoreError(`Cannot read "${url}": the answer does not tell its length`, { url, retryable: true });
+    }
+    const openBody = (): Body => checkedBody(bodyOf(output), { sizeBytes, url, signal });
+    return storedObject({ etag: strongTag(output.ETag), sizeBytes, url, signal, openBody });
   }
 
   async getRanges(key: string, ranges: readonly ByteRange[], { signal }: RequestOptions = {}): Promise<StoredRanges> {
@@ -153,7 +118,10 @@ class S3Store implements ObjectStore {
     const input = { ...this.#at(key), Body: bytes, ContentLength: bytes.length, ContentType: contentType };
     const output = await this.#send(
       ({ PutObjectCommand }, client, options) =>
-        client.send(new PutObjectCommand({ ...input, ...conditions(precondition) }), options),
+        retryConflicts(
+          signal,
+          () => client.send(new PutObjectCommand({ ...input, ...conditions(precondition) }), options),
+        ),
       { verb: "write", url: this.#urlOf(key), precondition, signal },
     );
     return { etag: strongTag(output.ETag), sizeBytes: bytes.length };
@@ -163,7 +131,7 @@ class S3Store implements ObjectStore {
   async upload(key: string, options: UploadOptions): Promise<ObjectUpload> {
     const { headBytes, contentType = "application/octet-stream", precondition, signal } = options;
     const { partBytes } = this.#options;
-    requireHeadBytes(headBytes, partBytes - 1);
+    requireHeadBytes(headBytes, partBytes);
     signal?.throwIfAborted();
     const url = this.#urlOf(key);
     const place = this.#at(key);
@@ -171,19 +139,26 @@ class S3Store implements ObjectStore {
     return new MultipartUpload({
       url,
       putWhole: (bytes) => this.put(key, bytes, options),
+      // Without the caller's signal: an upload whose id got lost could not be given up.
       create: async () => {
         const output = await this.#send(
-          ({ CreateMultipartUploadCommand }, client, options) =>
-            client.send(new CreateMultipartUploadCommand({ ...place, ContentType: contentType }), options),
-          request,
+          ({ CreateMultipartUploadCommand }, client) =>
+            client.send(new CreateMultipartUploadCommand({ ...place, ContentType: contentType })),
+          { verb: "write", url },
         );
         return output.UploadId!;
       },
-      uploadPart: async (UploadId, PartNumber, bytes) => {
-        const input = { ...place, UploadId, PartNumber, Body: bytes, ContentLength: bytes.length };
+      uploadPart: async ({ uploadId, partNumber, bytes }, givenUp) => {
+        const input = {
+          ...place,
+          UploadId: uploadId,
+          PartNumber: partNumber,
+          Body: bytes,
+          ContentLength: bytes.length,
+        };
         const output = await this.#send(
           ({ UploadPartCommand }, client, options) => client.send(new UploadPartCommand(input), options),
-          request,
+          { ...request, signal: signal === undefined ? givenUp : AbortSignal.any([signal, givenUp]) },
         );
         return output.ETag!;
       },
@@ -199,17 +174,13 @@ class S3Store implements ObjectStore {
       },
       // Not with the caller's signal: this is what runs after an abort.
       abort: async (UploadId) => {
-        const input = { ...place, UploadId };
         await this.#send(
-          ({ AbortMultipartUploadCommand }, client, options) =>
-            client.send(new AbortMultipartUploadCommand(input), options),
-          {
-            verb: "give up",
-            url,
-          },
+          ({ AbortMultipartUploadCommand }, client) =>
+            client.send(new AbortMultipartUploadCommand({ ...place, UploadId })),
+          { verb: "give up", url },
         );
       },
-    }, { headBytes, partBytes, precondition });
+    }, { headBytes, partBytes, signal });
   }
 
   async *list(prefix: string, options: RequestOptions = {}): AsyncGenerator<ObjectEntry[], void, undefined> {
@@ -359,9 +330,21 @@ function strongTag(etag: string | undefined): string | null {
   return etag === undefined || etag.startsWith("W/") ? null : etag;
 }
 
-function bodyOf(output: GetObjectCommandOutput): ReadableStream<Uint8Array<ArrayBuffer>> {
+function bodyOf(output: GetObjectCommandOutput): Body {
   if (output.Body === undefined) return new ReadableStream({ start: (controller) => controller.close() });
-  return output.Body.transformToWebStream() as ReadableStream<Uint8Array<ArrayBuffer>>;
+  return output.Body.transformToWebStream() as Body;
+}
+
+/** A store may refuse one of two writes at the same moment without looking at either: it changed nothing then. */
+async function retryConflicts<T>(signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await request();
+    } catch (error) {
+      if (attempt === CONFLICT_ATTEMPTS_MAX || !isConcurrentWrite(error)) throw error;
+      await systemClock().sleep(CONFLICT_DELAY_MS * 2 ** (attempt - 1), signal);
+    }
+  }
 }
 
 function changedError(url: string, cause?: unknown): StoreError {

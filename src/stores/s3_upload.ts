@@ -2,7 +2,7 @@
  * A multipart upload as a sink. The part that begins the object goes last, as its first bytes are known last.
  * @module
  */
-import type { ObjectUpload, ObjectVersion, Precondition } from "./store.ts";
+import type { ObjectUpload, ObjectVersion } from "./store.ts";
 import { requireHead, uploadEndedError } from "./stored_object.ts";
 
 /** The requests of a multipart upload, bound to one object. */
@@ -12,10 +12,18 @@ export interface MultipartRequests {
   /** Gives the upload's id. */
   create(): Promise<string>;
   /** Gives the part's ETag. */
-  uploadPart(uploadId: string, partNumber: number, bytes: Uint8Array): Promise<string>;
+  uploadPart(part: UploadPart, signal: AbortSignal): Promise<string>;
   /** @param etags Of all parts, in order. */
   complete(uploadId: string, etags: readonly string[]): Promise<{ readonly etag: string | null }>;
   abort(uploadId: string): Promise<void>;
+}
+
+/** One part on its way. */
+export interface UploadPart {
+  readonly uploadId: string;
+  /** From 1 up. */
+  readonly partNumber: number;
+  readonly bytes: Uint8Array;
 }
 
 /** Layout of an upload. */
@@ -23,13 +31,19 @@ export interface MultipartLayout {
   readonly headBytes: number;
   /** Length of the parts, from 5 MiB up; part 1 includes the head. */
   readonly partBytes: number;
-  readonly precondition?: Precondition | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Parts under way at the same time. */
 const PARTS_AT_ONCE = 3;
-/** S3 takes 10,000 parts: from here on they double in size every so many parts. */
-const GROW_AFTER_PARTS = 2000;
+/**
+ * S3 takes 10,000 parts. Half of them are of one length, which some stores demand of all (R2), 40 GiB by default; then
+ * the length doubles every 1,000 parts, so that the rest reaches half a TiB.
+ */
+const EQUAL_PARTS = 5000;
+const GROW_EVERY_PARTS = 1000;
+/** What the buffer of the first part begins with, since most objects are small. */
+const FIRST_BUFFER_BYTES = 64 * 1024;
 
 /**
  * Collects chunks into parts and uploads them while more chunks come. Holds the first part, the part being filled, and
@@ -38,28 +52,38 @@ const GROW_AFTER_PARTS = 2000;
 export class MultipartUpload implements ObjectUpload {
   readonly #requests: MultipartRequests;
   readonly #layout: MultipartLayout;
+  readonly #givenUp = new AbortController();
+  /** Part 1 with room for the head, once it is full. */
   #first: Uint8Array<ArrayBuffer> | undefined;
+  /** The part being filled, its bytes so far, and how many it takes. */
   #part: Uint8Array<ArrayBuffer>;
-  #filledBytes = 0;
+  #filledBytes: number;
+  #capacityBytes: number;
   #sizeBytes: number;
   #uploadId: Promise<string> | undefined;
-  readonly #etags: string[] = [];
+  /** Of the parts so far, empty for those under way. */
+  readonly #etags: string[] = [""];
   readonly #underWay = new Set<Promise<void>>();
+  /** Buffers of parts that have arrived. */
+  readonly #free: Uint8Array<ArrayBuffer>[] = [];
   #failure: { readonly error: unknown } | undefined;
   #isEnded = false;
 
   constructor(requests: MultipartRequests, layout: MultipartLayout) {
     this.#requests = requests;
     this.#layout = layout;
+    this.#part = new Uint8Array(Math.min(layout.headBytes + FIRST_BUFFER_BYTES, layout.partBytes));
+    this.#filledBytes = layout.headBytes;
+    this.#capacityBytes = layout.partBytes;
     this.#sizeBytes = layout.headBytes;
-    this.#part = new Uint8Array(layout.partBytes - layout.headBytes);
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     this.#requireOpen();
     for (let at = 0; at < chunk.length;) {
-      if (this.#filledBytes === this.#part.length) await this.#nextPart();
-      const taken = chunk.subarray(at, at + this.#part.length - this.#filledBytes);
+      if (this.#filledBytes === this.#capacityBytes) await this.#nextPart();
+      const taken = chunk.subarray(at, at + this.#capacityBytes - this.#filledBytes);
+      this.#makeRoom(this.#filledBytes + taken.length);
       this.#part.set(taken, this.#filledBytes);
       this.#filledBytes += taken.length;
       at += taken.length;
@@ -70,26 +94,22 @@ export class MultipartUpload implements ObjectUpload {
   async finish(head: Uint8Array): Promise<ObjectVersion> {
     this.#requireOpen();
     requireHead(this.#requests.url, head, this.#layout.headBytes);
-    const rest = this.#part.subarray(0, this.#filledBytes);
-    if (this.#first === undefined) {
-      const version = await this.#requests.putWhole(joined(head, rest));
+    try {
+      const version = await this.#finish(head);
       this.#isEnded = true;
       return version;
+    } catch (error) {
+      await this.abort();
+      throw error;
     }
-    if (rest.length > 0) this.#start(this.#partNumber, rest);
-    await Promise.all(this.#underWay);
-    this.#requireOpen();
-    const uploadId = await this.#begin();
-    this.#etags[0] = await this.#requests.uploadPart(uploadId, 1, joined(head, this.#first));
-    const { etag } = await this.#requests.complete(uploadId, this.#etags);
-    this.#isEnded = true;
-    return { etag, sizeBytes: this.#sizeBytes };
   }
 
   async abort(): Promise<void> {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    await Promise.allSettled(this.#underWay);
+    this.#givenUp.abort();
+    // A part that arrives after the upload was given up would stay there, so all have to end first.
+    await Promise.all(this.#underWay);
     const uploadId = await this.#uploadId?.catch(() => undefined);
     if (uploadId !== undefined) await this.#requests.abort(uploadId).catch(() => {});
   }
@@ -98,55 +118,69 @@ export class MultipartUpload implements ObjectUpload {
     await this.abort();
   }
 
-  /** Number of the part that is being filled. */
-  get #partNumber(): number {
-    return this.#first === undefined ? 1 : this.#etags.length + 1;
-  }
-
   #requireOpen(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#layout.signal?.throwIfAborted();
     if (this.#isEnded) throw uploadEndedError(this.#requests.url);
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
+  async #finish(head: Uint8Array): Promise<ObjectVersion> {
+    const last = this.#part.subarray(0, this.#filledBytes);
+    const first = this.#first ?? last;
+    first.set(head);
+    if (this.#first === undefined) return await this.#requests.putWhole(first);
+
+    this.#start(last);
+    await Promise.all(this.#underWay);
+    this.#requireOpen();
+    const uploadId = await this.#begin();
+    const part = { uploadId, partNumber: 1, bytes: first };
+    this.#etags[0] = await this.#requests.uploadPart(part, this.#givenUp.signal);
+    const { etag } = await this.#requests.complete(uploadId, this.#etags);
+    return { etag, sizeBytes: this.#sizeBytes };
+  }
+
+  // Not begun before it is needed, and only once.
   #begin(): Promise<string> {
     this.#uploadId ??= this.#requests.create();
     return this.#uploadId;
   }
 
+  /** Sends the full part on its way, when one may be, and takes an empty one. */
   async #nextPart(): Promise<void> {
-    if (this.#first === undefined) {
-      this.#first = this.#part;
-      this.#etags.push("");
-    } else {
-      this.#start(this.#partNumber, this.#part);
-    }
+    if (this.#first === undefined) this.#first = this.#part;
+    else this.#start(this.#part);
     while (this.#underWay.size >= PARTS_AT_ONCE) await Promise.race(this.#underWay);
     this.#requireOpen();
-    const growth = 2 ** Math.floor(this.#etags.length / GROW_AFTER_PARTS);
-    this.#part = new Uint8Array(this.#layout.partBytes * growth);
+    const doublings = Math.max(0, Math.ceil((this.#etags.length + 1 - EQUAL_PARTS) / GROW_EVERY_PARTS));
+    this.#capacityBytes = this.#layout.partBytes * 2 ** doublings;
+    const free = this.#free.pop();
+    this.#part = free?.length === this.#capacityBytes ? free : new Uint8Array(this.#capacityBytes);
     this.#filledBytes = 0;
   }
 
-  #start(partNumber: number, bytes: Uint8Array): void {
-    this.#etags[partNumber - 1] = "";
+  #makeRoom(neededBytes: number): void {
+    if (neededBytes <= this.#part.length) return;
+    const wider = new Uint8Array(Math.min(Math.max(neededBytes, this.#part.length * 2), this.#capacityBytes));
+    wider.set(this.#part.subarray(0, this.#filledBytes));
+    this.#part = wider;
+  }
+
+  #start(bytes: Uint8Array<ArrayBuffer>): void {
+    const partNumber = this.#etags.push("");
     const sending = this.#send(partNumber, bytes).finally(() => this.#underWay.delete(sending));
     this.#underWay.add(sending);
   }
 
   /** Never rejects: the failure is thrown by the next call. */
-  async #send(partNumber: number, bytes: Uint8Array): Promise<void> {
+  async #send(partNumber: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     try {
       const uploadId = await this.#begin();
-      this.#etags[partNumber - 1] = await this.#requests.uploadPart(uploadId, partNumber, bytes);
+      const part = { uploadId, partNumber, bytes };
+      this.#etags[partNumber - 1] = await this.#requests.uploadPart(part, this.#givenUp.signal);
+      this.#free.push(bytes);
     } catch (error) {
       this.#failure ??= { error };
     }
   }
-}
-
-function joined(head: Uint8Array, rest: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(head.length + rest.length);
-  whole.set(head);
-  whole.set(rest, head.length);
-  return whole;
 }

@@ -68,12 +68,54 @@ export async function readExactly(
     return bytes;
   } catch (error) {
     await reader.cancel(error).catch(() => {});
-    signal?.throwIfAborted();
-    if (error instanceof StoreError) throw error;
-    throw new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause: error });
+    throw bodyError(error, { sizeBytes, url, signal });
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/**
+ * Passes a body on, and makes it fail, retryably, when it breaks off or is longer or shorter than announced, and with
+ * the signal's reason when that ends it: HTTP clients differ in what they notice and what they call it.
+ */
+export function checkedBody(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  { sizeBytes, url, signal }: ExpectedBody,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = body.getReader();
+  let passedBytes = 0;
+  const onAbort = (): void => void reader.cancel(signal?.reason).catch(() => {});
+  const end = (): void => signal?.removeEventListener("abort", onAbort);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        signal?.throwIfAborted();
+        const chunk = await reader.read();
+        signal?.throwIfAborted();
+        passedBytes += chunk.value?.byteLength ?? 0;
+        if (passedBytes > sizeBytes) throw lengthError(url, `more than the announced ${sizeBytes} bytes arrived`);
+        if (!chunk.done) return controller.enqueue(chunk.value);
+        if (passedBytes < sizeBytes) throw lengthError(url, `${passedBytes} of ${sizeBytes} bytes arrived`);
+        end();
+        controller.close();
+      } catch (error) {
+        end();
+        await reader.cancel(error).catch(() => {});
+        throw bodyError(error, { sizeBytes, url, signal });
+      }
+    },
+    async cancel(reason) {
+      end();
+      await reader.cancel(reason);
+    },
+  }, { highWaterMark: 0 });
+}
+
+function bodyError(error: unknown, { url, signal }: ExpectedBody): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof StoreError) return error;
+  return new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause: error });
 }
 
 function lengthError(url: string, what: string): StoreError {
