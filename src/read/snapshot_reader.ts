@@ -148,15 +148,18 @@ export class SnapshotReader implements AsyncDisposable {
    *
    * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard.
    */
+  // deno-lint-ignore require-await -- other access modes wait
   async warm(target: WarmTarget, options: LookUpOptions = {}): Promise<void> {
-    const { manifest, router } = this.#use();
+    const active = this.#use();
     options.signal?.throwIfAborted();
-    if (typeof target === "object" && "shards" in target) {
-      for (const shardId of target.shards) checkShardId(shardId, router.shardCount);
-    } else if (typeof target === "object" && Symbol.iterator in target && !(target instanceof Uint8Array)) {
+    // A string and a Uint8Array can be gone through too, but would be one key.
+    const isObject = typeof target === "object" && target !== null && !(target instanceof Uint8Array);
+    if (isObject && "shards" in target) {
+      for (const shardId of target.shards) checkShardId(shardId, active.router.shardCount);
+    } else if (isObject && Symbol.iterator in target) {
       for (const key of target) {
-        readerOf(this.#active, key, options);
-        encodeKey(manifest.keyEncoding, key);
+        readerOf(active, key, options);
+        encodeKey(active.manifest.keyEncoding, key);
       }
     } else {
       throw new ConfigValidationError(
@@ -164,7 +167,6 @@ export class SnapshotReader implements AsyncDisposable {
         "target",
       );
     }
-    await Promise.resolve();
   }
 
   /**
