@@ -20,7 +20,9 @@ import type { ShardAccess } from "./shard_access.ts";
 import { checkContent, requestShard, type ShardObject } from "./shard_objects.ts";
 
 const CHUNK_BYTES = 1 << 20;
+/** Ends of names of our own files that were not put in place yet. */
 const TEMPORARY = ".tmp";
+const TEMPORARY_IDENTITY = ".tmp.json";
 
 /**
  * Downloads what is not cached yet.
@@ -128,8 +130,9 @@ class CacheSlot {
     // A crash at any point leaves no file with the identity of another one.
     rmSync(this.#identityPath, { force: true });
     renameSync(temporary, this.#filePath);
-    writeFileSync(`${temporary}.json`, this.#identity);
-    renameSync(`${temporary}.json`, this.#identityPath);
+    const temporaryIdentity = `${temporary}.json`;
+    writeFileSync(temporaryIdentity, this.#identity);
+    renameSync(temporaryIdentity, this.#identityPath);
   }
 
   /**
@@ -152,9 +155,9 @@ class CacheSlot {
   /** What downloads left behind whose process was killed: whoever has the lock is the only one to download. */
   async #removeTemporaries(): Promise<void> {
     for (const name of await fs.readdir(this.folder)) {
-      if (name.includes(TEMPORARY) && name.startsWith(`${this.#backend.fileName}.`)) {
-        await fs.rm(join(this.folder, name), { force: true });
-      }
+      if (!name.startsWith(`${this.#backend.fileName}.`)) continue;
+      if (!name.endsWith(TEMPORARY) && !name.endsWith(TEMPORARY_IDENTITY)) continue;
+      await fs.rm(join(this.folder, name), { force: true });
     }
   }
 }
