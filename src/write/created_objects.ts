@@ -12,9 +12,17 @@ export interface RecordingStore {
   removeCreated(): Promise<void>;
 }
 
-/** Wraps a store; the wrapper has its own `upload` and `put`, everything else is the store's. */
-export function recordingStore(inner: ObjectStore): RecordingStore {
+/**
+ * Wraps a store; the wrapper has its own `upload` and `put`, everything else is the store's.
+ *
+ * @param isPrivate Whether no other run can write under these keys. Then an object that is unexpectedly there is our own
+ * after all: its answer got lost, and the client tried again.
+ */
+export function recordingStore(inner: ObjectStore, isPrivate: boolean): RecordingStore {
   const created = new Set<string>();
+  function forget(key: string, error: unknown): void {
+    if (error instanceof PreconditionFailedError && !isPrivate) created.delete(key);
+  }
   const store: ObjectStore = {
     url: inner.url,
     get: inner.get.bind(inner),
@@ -28,7 +36,7 @@ export function recordingStore(inner: ObjectStore): RecordingStore {
       try {
         return await inner.put(key, bytes, options);
       } catch (error) {
-        if (error instanceof PreconditionFailedError) created.delete(key);
+        forget(key, error);
         throw error;
       }
     },
@@ -43,7 +51,7 @@ export function recordingStore(inner: ObjectStore): RecordingStore {
           try {
             return await upload.finish(head);
           } catch (error) {
-            if (error instanceof PreconditionFailedError) created.delete(key); // Another run's object.
+            forget(key, error);
             throw error;
           }
         },

@@ -129,7 +129,7 @@ class WriteRun<T> {
     const collectedMs = this.#elapsedMs();
     // Read only now, so that a slow source does not lose against every other writer: the fence is around publishing.
     const expected = await manifests.loadCurrent({ signal });
-    const recording = recordingStore(store);
+    const recording = recordingStore(store, this.#options.runId === undefined);
     const shards = this.#sinks!.shards();
     this.#progress.beginShards(shards.length);
     try {
