@@ -17,12 +17,19 @@ import type { S3Settings } from "./s3_options.ts";
 export function openS3Store(url: string, settings: S3Settings): ObjectStore {
   refuseUnsupported(settings);
   const credentials = credentialsOf(settings);
-  const { endpoint, region, addressingStyle, attemptsMax } = settings;
+  const { endpoint, region, addressingStyle, attemptsMax, verifySsl: verifyTls } = settings;
+  const connectTimeoutMs = milliseconds(settings.connectTimeoutSeconds);
+  const readTimeoutMs = milliseconds(settings.readTimeoutSeconds);
+  const limits = { attemptsMax, connectTimeoutMs, readTimeoutMs };
   try {
-    return s3Store({ url, endpoint, region, addressingStyle, attemptsMax, credentials });
+    return s3Store({ url, endpoint, region, addressingStyle, credentials, verifyTls, ...limits });
   } catch (error) {
     throw new CliError(messageOf(error), { cause: error });
   }
+}
+
+function milliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 function credentialsOf({ accessKeyId, secretAccessKey, sessionToken }: S3Settings) {
@@ -32,16 +39,8 @@ function credentialsOf({ accessKeyId, secretAccessKey, sessionToken }: S3Setting
 }
 
 function refuseUnsupported(settings: S3Settings): void {
-  const { verifySsl, signatureVersion, connectTimeoutSeconds, readTimeoutSeconds } = settings;
-  if (verifySsl === false) {
-    throw new UsageError(
-      "--s3-option verify_ssl=false is not supported: let the runtime trust the certificate instead",
-    );
-  }
+  const { signatureVersion } = settings;
   if (signatureVersion !== undefined && !["s3v4", "v4"].includes(signatureVersion)) {
     throw new UsageError(`--s3-option signature_version must be 's3v4', got: '${signatureVersion}'`);
-  }
-  if (connectTimeoutSeconds !== undefined || readTimeoutSeconds !== undefined) {
-    throw new UsageError("--s3-option connect_timeout and read_timeout are not supported");
   }
 }
