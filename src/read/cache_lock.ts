@@ -7,11 +7,13 @@
  * it lost the lock. Nothing but a second download depends on the lock being kept.
  * @module
  */
-import { readFileSync } from "node:fs";
-import * as fs from "node:fs/promises";
-import { hostname } from "node:os";
-import process from "node:process";
 import type { Clock } from "../clock.ts";
+
+// Not static imports: bundlers would lift them to the top of what must load on edge workers too.
+const { readFileSync } = await import("node:fs");
+const fs = await import("node:fs/promises");
+const { hostname } = await import("node:os");
+const { default: process } = await import("node:process");
 
 const TOUCH_MS = 2_000;
 const STALE_MS = 15_000;

@@ -7,10 +7,7 @@
  * lock is not ours, so both must not use one folder at the same time.
  * @module
  */
-import { renameSync, rmSync, writeFileSync } from "node:fs";
-import * as fs from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import type { FileHandle } from "node:fs/promises";
 import type { Backend, ShardReader } from "../backends/backend.ts";
 import { dumpJson } from "../bytes/python_json.ts";
 import type { Clock } from "../clock.ts";
@@ -18,6 +15,12 @@ import { CorruptFileError, ShardyfusionError, StoreError } from "../errors.ts";
 import { takeCacheLock } from "./cache_lock.ts";
 import type { ShardAccess } from "./shard_access.ts";
 import { checkContent, requestShard, type ShardObject } from "./shard_objects.ts";
+
+// Not static imports: bundlers would lift them to the top of what must load on edge workers too.
+const { renameSync, rmSync, writeFileSync } = await import("node:fs");
+const fs = await import("node:fs/promises");
+const { tmpdir } = await import("node:os");
+const { join } = await import("node:path");
 
 const CHUNK_BYTES = 1 << 20;
 /** Ends of names of our own files that were not put in place yet. */
@@ -185,7 +188,7 @@ function cutError(url: string, seenBytes: number): StoreError {
   return new StoreError(`Cannot read "${url}" to its end: only ${seenBytes} bytes arrived`, { url, retryable: true });
 }
 
-async function writeFully(file: fs.FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
   }

@@ -2,12 +2,15 @@
  * Temporary files of one write, in a folder of their own that goes away with it.
  * @module
  */
-import * as fs from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import type { FileHandle } from "node:fs/promises";
 import { createDigest } from "../bytes/digest.ts";
 import type { ByteSpool, ScratchSpace } from "../bytes/spool.ts";
 import { CorruptFileError } from "../errors.ts";
+
+// Not static imports: bundlers would lift them to the top of what must load on edge workers too.
+const fs = await import("node:fs/promises");
+const { tmpdir } = await import("node:os");
+const { join } = await import("node:path");
 
 /**
  * Length in front of each piece. A digest over everything is compared when a spool has been read to its end: what a
@@ -80,14 +83,14 @@ async function openFileSpool(path: string): Promise<ByteSpool> {
   };
 }
 
-async function writeFully(file: fs.FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
   }
 }
 
 async function readFully(
-  file: fs.FileHandle,
+  file: FileHandle,
   { at, lengthBytes, path }: { at: number; lengthBytes: number; path: string },
 ): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(lengthBytes);
