@@ -34,6 +34,7 @@ export { history, rollBack } from "./src/snapshots/history.ts";
 export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";
 export { memoryStore } from "./src/stores/memory_store.ts";
 export type { BorrowedShard } from "./src/read/borrowed_shard.ts";
+export type { EncodedRow } from "./src/read/look_up.ts";
 export { lookUpStream } from "./src/read/look_up_stream.ts";
 export { openSnapshot } from "./src/read/open_snapshot.ts";
 export type { AccessMode, LookUpOptions, OpenSnapshotOptions, SnapshotPin } from "./src/read/read_options.ts";

@@ -14,9 +14,9 @@ import type { Manifest } from "./snapshots/manifest.ts";
  * @throws {DbAdapterError} for an engine that this version does not have.
  */
 export function backendOf(manifest: Manifest): Backend {
-  const own = manifest.custom["shardyfusion"];
+  const { shardyfusion: own, vector } = manifest.custom;
   const spec = isObject(own) && isObject(own["backend"]) ? own["backend"] : undefined;
-  const name = spec?.["name"] ?? "sqlite";
+  const name = spec?.["name"] ?? (isObject(vector) && vector["kv_backend"] === "slatedb" ? "slatedb" : "sqlite");
   if (name === "sqlite" || name === "native-sqlite") return sqliteBackend();
   throw new DbAdapterError(
     `Cannot read shards of the engine "${String(name)}": pass it as the option \`backend\` or update shardyfusion`,

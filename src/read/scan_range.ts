@@ -9,7 +9,7 @@ import { parseOptions, shown, wholeNumber } from "../options.ts";
 import { compareBytes, encodeKey, type Key, type KeyEncoding } from "../routing/key.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 
-/** What a scan covers. Bounds that are bytes are taken as encoded keys; others are encoded as the snapshot's keys are. */
+/** What a scan covers. Bounds that are bytes count as encoded keys; others are encoded as the snapshot's keys are. */
 export interface ScanOptions {
   /** Only this shard. Default: all, one after the other. */
   readonly shard?: number | undefined;

@@ -21,7 +21,7 @@ export interface SnapshotInfo {
   /** When the pointer was moved to it; when it was made, where an older snapshot had to be taken. */
   readonly publishedAtMicros: number;
   readonly manifestRef: string;
-  /** Raised by every publish and roll back; null where the Python package wrote the pointer, and for pinned snapshots. */
+  /** Raised by every publish and roll back; null for pinned snapshots, and where Python wrote the pointer. */
   readonly generation: number | null;
   /** Rows over all shards: repeated keys count. */
   readonly rowCount: number;

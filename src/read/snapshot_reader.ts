@@ -121,7 +121,7 @@ export class SnapshotReader implements AsyncDisposable {
    * snapshot that is active when the first row is asked for, whatever is refreshed meanwhile, and keeps it open until
    * the end of the scan or of the loop around it. Both parts of a row are copies.
    *
-   * @throws {ConfigValidationError} for a shard that does not exist, bounds that cannot be keys, and other wrong options.
+   * @throws {ConfigValidationError} for wrong options: a shard that does not exist, bounds that cannot be keys.
    */
   async *scan(options: ScanOptions = {}): AsyncGenerator<EncodedRow, void, undefined> {
     for await (const rows of this.#scanArrays(options)) yield* rows;

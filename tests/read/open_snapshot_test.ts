@@ -1,10 +1,15 @@
 // What opening a snapshot promises beyond the fixtures. Judge: the rows that were written.
 import { equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
+import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
 import { openSnapshot, type OpenSnapshotOptions } from "../../src/read/mod.ts";
+import { hashRouter } from "../../src/routing/hash_router.ts";
 import { hashSharding } from "../../src/routing/mod.ts";
 import { history } from "../../src/snapshots/history.ts";
+import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
+import type { ObjectStore } from "../../src/stores/store.ts";
+import { readExactly } from "../../src/stores/stored_object.ts";
 import { writeSnapshot } from "../../src/write/write_snapshot.ts";
 import { watchedStore } from "../snapshots/watched_store.ts";
 import { count, published, text } from "./small_snapshots.ts";
@@ -121,6 +126,71 @@ test("openSnapshot() gives up a request that takes longer than timeoutMs, by a r
       return await send();
     },
   });
-  await rejects(openSnapshot({ store, timeoutMs: 20 }), { code: "STORE", retryable: true, message: /20 ms/ });
-  await (await openSnapshot({ store, timeoutMs: 10_000 })).close();
+  for (const access of ["memory", "download"] as const) {
+    const expected = { code: "STORE", retryable: true, message: /20 ms/ };
+    await rejects(openSnapshot({ store, access, timeoutMs: 20 }), expected);
+  }
+  // A timer that went on would keep the process of this test alive.
+  for (const access of ["memory", "download"] as const) {
+    await using reader = await openSnapshot({ store, access, timeoutMs: 10_000 });
+    equal(text(await reader.get(4)), "<4>");
+  }
+  const endless: ObjectStore = {
+    ...inner,
+    url: inner.url,
+    getRanges: inner.getRanges.bind(inner),
+    async get(key, options = {}) {
+      const stored = await inner.get(key, options);
+      if (!key.endsWith("shard.db")) return stored;
+      const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+        start(controller) {
+          options.signal!.addEventListener("abort", () => controller.error(options.signal!.reason));
+        },
+      });
+      return { etag: null, sizeBytes: stored.sizeBytes, body, bytes: () => readExactly(body, { ...stored, url: key }) };
+    },
+  };
+  for (const access of ["memory", "download"] as const) {
+    const expected = { code: "STORE", retryable: true, message: /20 ms/ };
+    await rejects(openSnapshot({ store: endless, access, timeoutMs: 20 }), expected);
+  }
+});
+
+test("openSnapshot() reads manifests from a manifest store of its own", async () => {
+  const [store, place] = [memoryStore("data"), memoryStore("manifests")];
+  const manifestStore = objectManifestStore(place);
+  const sharding = hashSharding({ shards: 2 });
+  await writeSnapshot([1], { store, sharding, key: (id) => id, value: () => "v", manifestStore });
+  await rejects(openSnapshot({ store }), { code: "READER_STATE" });
+  await using reader = await openSnapshot({ store, manifestStore });
+  equal(text(await reader.get(1)), "v");
+  ok(reader.info.manifestRef.startsWith(place.url));
+  equal(await reader.refresh(), false);
+});
+
+test("openSnapshot() takes any number of shards that a manifest may state, and tells engines that it lacks", async () => {
+  const store = memoryStore();
+  const manifests = objectManifestStore(store);
+  await published([5], { store, shards: 1 });
+  const manifest = await manifests.loadManifest((await manifests.loadCurrent())!.ref);
+  const shardCount = 2 ** 31;
+  const [shard] = manifest.shards;
+  for (const shardId of [0, hashRouter(shardCount).route(5), shardCount - 1]) {
+    const next = { ...manifest, runId: `shard-${shardId}`, shardCount, shards: [{ ...shard!, shardId }] };
+    await manifests.publish(next, await manifests.loadCurrent());
+    await using reader = await openSnapshot({ store });
+    equal(await reader.get(6), null);
+    equal(text(await reader.get(5)), reader.route(5) === shardId ? "<5>" : null);
+    equal((await Array.fromAsync(reader.scan())).length, 1);
+    equal((await Array.fromAsync(reader.scan({ shard: shardCount - 1 }))).length, shardId === shardCount - 1 ? 1 : 0);
+  }
+  for (
+    const custom of [{ shardyfusion: { backend: { name: "x" } } }, {
+      vector: { unified: true, "kv_backend": "slatedb" },
+    }]
+  ) {
+    await manifests.publish({ ...manifest, custom, runId: crypto.randomUUID() }, await manifests.loadCurrent());
+    await rejects(openSnapshot({ store }), { code: "DB_ADAPTER" });
+  }
+  await (await openSnapshot({ store, backend: sqliteBackend() })).close();
 });
