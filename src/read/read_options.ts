@@ -46,8 +46,8 @@ export interface OpenSnapshotOptions {
   /** Looked-up keys per second, over all calls. Default: no limit. */
   readonly rateLimit?: { readonly keysPerSecond: number } | undefined;
   /**
-   * Finds the store of refs that do not lie under the snapshot's own place. Is given the URL of the folder of a shard or
-   * manifest, where the keys of the store that it gives must begin. Default: such refs are errors.
+   * Finds the store of refs that do not lie under the snapshot's own place. Is given the URL of the folder of a shard
+   * or manifest, where the keys of the store that it gives must begin. Default: such refs are errors.
    */
   readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
   /** Takes metric events: `reader.…` and `rate_limiter.throttled`. */
