@@ -13,7 +13,8 @@ const KEYS_MAX = 512;
  * Turns keys into `[key, value]`, in the order of the keys; the value is null where there is none.
  *
  * Chunks are single keys. They are looked up as they come; those that come during a lookup are the next one, at most
- * 512 at a time. Each lookup reads the snapshot that is active then. Equal keys of one lookup share the array of the value.
+ * 512 at a time. Each lookup reads the snapshot that is active then. Equal keys of one lookup share the array of the
+ * value.
  *
  * @throws as `SnapshotReader.getMany`, by failing the pipe.
  *
