@@ -15,7 +15,7 @@ export interface RecordingStore {
 /**
  * Wraps a store; the wrapper has its own `upload` and `put`, everything else is the store's.
  *
- * @param isPrivate Whether no other run can write under these keys. Then an object that is unexpectedly there is our own
+ * @param isPrivate Whether no other run can write under these keys. Then an object that is there already is our own
  * after all: its answer got lost, and the client tried again.
  */
 export function recordingStore(inner: ObjectStore, isPrivate: boolean): RecordingStore {
