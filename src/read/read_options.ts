@@ -15,6 +15,9 @@ import type { ReadableStore } from "../stores/store.ts";
  * How shards are made available: `"memory"` and `"download"` take whole files, checked byte by byte, when the snapshot
  * is opened. `"auto"` takes memory for snapshots of up to 256 MiB, else the disk. `"range"` and `"hydrate"` come with a
  * later version.
+ *
+ * In memory a shard takes what its file takes. After many lookups, about one for every 16 rows of 100 bytes, a SQLite
+ * shard also gets an index of 6.4 bytes a row; building it adds about 20 µs to each of the lookups that do it.
  */
 export type AccessMode = "auto" | "memory" | "download";
 

@@ -14,10 +14,7 @@ const SLOTS_PER_ROW = 1.6;
 /** Chance never makes such runs. Keys chosen to collide do; without an index they cost no more than others. */
 const PROBES_MAX = 512;
 
-/** Bytes of memory that the index takes for each row. */
-export const INDEX_BYTES_PER_ROW: number = 4 * SLOTS_PER_ROW;
-
-/** Where rows stand in a file, by key. Holds no keys: each answer is compared with the file. */
+/** Where rows stand in a file, by key, in 6.4 bytes a row. Holds no keys: each answer is compared with the file. */
 export class KeyIndex {
   readonly #bytes: Uint8Array;
   readonly #localMax: number;

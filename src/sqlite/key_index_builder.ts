@@ -15,7 +15,7 @@ import { type Payload, u16At } from "./tree_shape.ts";
  * and the look-ups have then taken about as long as the building will.
  */
 const BYTES_PER_FREE_LOOK_UP = 2048;
-/** How much one look-up does: about 10 µs. */
+/** How much one look-up does: about 20 µs. */
 const PAGES_COUNTED_AT_ONCE = 128;
 const ROWS_ADDED_AT_ONCE = 64;
 /** Cells are at least 4 bytes long, and each has a pointer of 2 bytes. */

@@ -164,6 +164,15 @@ test("keyIndexBuilder() wants a file in memory and the value right behind the ke
   for (let i = 0; i < 500; i++) equalBytes(await table.get(numberKey(i % 100)), new Uint8Array([i % 100]), `${i}`);
 });
 
+test("keyIndexBuilder() gives up on tables of so many columns that their rows have longer headers", async () => {
+  const more = Array.from({ length: 140 }, (_, i) => `c${i}`).join();
+  const bytes = databaseBytes({}, (database) => {
+    database.exec(`CREATE TABLE kv (k BLOB PRIMARY KEY, v BLOB, ${more}) WITHOUT ROWID`);
+    database.prepare("INSERT INTO kv (k, v) VALUES (?, ?)").run(numberKey(1), new Uint8Array([1]));
+  });
+  equal(await indexOf(bytes), null);
+});
+
 test("KeyIndex.get() leaves overflowing values and overflowing keys to the tree", async () => {
   const long = new Uint8Array(5000).fill(3);
   const specimen = specimenOf({ pageSizeBytes: 512 }, [
