@@ -2,7 +2,7 @@
  * Pages of a database file on this machine's disk.
  * @module
  */
-import { CorruptFileError } from "../errors.ts";
+import { CorruptFileError, ReaderStateError } from "../errors.ts";
 import { PageCache } from "../sqlite/page_cache.ts";
 import { parseFileHeader } from "../sqlite/file_header.ts";
 import { FILE_HEADER_BYTES } from "../sqlite/format.ts";
@@ -40,6 +40,8 @@ export class FilePages implements PageSource, AsyncDisposable {
   peek(pageNumber: number): Uint8Array {
     const held = this.#cache.get(pageNumber);
     if (held !== undefined) return held;
+    // The descriptor's number may be another file's by now.
+    if (!this.#isOpen) throw new ReaderStateError("Cannot read a page of a file that was closed");
     const offset = (pageNumber - 1) * this.pageSizeBytes;
     const page = this.#readAt(offset, this.pageSizeBytes);
     if (page.byteLength < this.pageSizeBytes) {

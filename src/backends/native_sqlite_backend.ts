@@ -133,11 +133,11 @@ async function openNativeShard(file: ShardFile): Promise<ShardReader> {
     const [{ tmpdir }, { join }] = await Promise.all([import("node:os"), import("node:path")]);
     folder = await fs.mkdtemp(join(tmpdir(), "shardyfusion-shard-"));
     path = join(folder, SHARD_FILE);
-    await fs.writeFile(path, file.bytes);
   } else {
     path = file.path;
   }
   try {
+    if (file.kind === "memory") await fs.writeFile(path, file.bytes);
     const database = await openDatabase(path, true);
     return new NativeShardReader(database, async () => {
       if (folder !== null) await fs.rm(folder, { recursive: true, force: true });

@@ -28,6 +28,8 @@ export interface ManifestStore extends ManifestReader {
   /**
    * Stores the manifest, then moves the pointer to it; `expected` is the pointer as seen when publishing began.
    *
+   * Rejects with the signal's reason only when the manifest is certainly not published: its shards are removed then.
+   *
    * @throws {PublishManifestError} when the manifest could not be stored.
    * @throws {PublishCurrentError} when only the pointer failed, after its retries.
    * @throws {PublishConflictError} when the pointer is no longer `expected`.

@@ -2,7 +2,6 @@
  * Remembers what a write created, so that a failed one can take it back.
  * @module
  */
-import { PreconditionFailedError } from "../errors.ts";
 import type { ObjectStore } from "../stores/store.ts";
 
 /** A store that remembers the keys of what was written through it. */
@@ -20,8 +19,12 @@ export interface RecordingStore {
  */
 export function recordingStore(inner: ObjectStore, isPrivate: boolean): RecordingStore {
   const created = new Set<string>();
-  function forget(key: string, error: unknown): void {
-    if (error instanceof PreconditionFailedError && !isPrivate) created.delete(key);
+  /** An object whose answer got lost may exist all the same; but one that may be another run's is never removed. */
+  async function recorded<T>(key: string, write: () => Promise<T>): Promise<T> {
+    if (isPrivate) created.add(key);
+    const version = await write();
+    created.add(key);
+    return version;
   }
   const store: ObjectStore = {
     url: inner.url,
@@ -31,30 +34,13 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     listFolders: inner.listFolders.bind(inner),
     delete: inner.delete.bind(inner),
     deletePrefix: inner.deletePrefix.bind(inner),
-    async put(key, bytes, options) {
-      created.add(key);
-      try {
-        return await inner.put(key, bytes, options);
-      } catch (error) {
-        forget(key, error);
-        throw error;
-      }
-    },
+    put: (key, bytes, options) => recorded(key, () => inner.put(key, bytes, options)),
     async upload(key, options) {
       const upload = await inner.upload(key, options);
       return {
         write: upload.write.bind(upload),
         abort: upload.abort.bind(upload),
-        async finish(head) {
-          // Counted before the answer is there: an upload whose answer got lost may exist all the same.
-          created.add(key);
-          try {
-            return await upload.finish(head);
-          } catch (error) {
-            forget(key, error);
-            throw error;
-          }
-        },
+        finish: (head) => recorded(key, () => upload.finish(head)),
         [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
       };
     },

@@ -28,25 +28,52 @@ const CHUNK_BYTES = 1 << 20;
 /** SQLite refuses larger rows. */
 const ROW_BYTES_MAX = 1_000_000_000;
 
-/** Encodes keys and values. Holds one chunk: 1 MiB, or one row where that is more. */
-export class PackStream<T> extends TransformStream<T[], PackedRows> {
+/**
+ * Encodes keys and values. A stage with its own readable side, so that one array of large rows does not become a queue
+ * of chunks: holds the array and one chunk (1 MiB, or one row where that is more).
+ */
+export class PackStream<T> implements ReadableWritablePair<PackedRows, T[]> {
+  readonly readable: ReadableStream<PackedRows>;
+  readonly writable: WritableStream<T[]>;
+  readonly #packer: RowPacker<T>;
+
   /** @param onEncoding Told once, with the first row, how keys are stored. */
   constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void) {
-    const packer = new RowPacker(reader, onEncoding);
-    super({
-      transform(rows, controller) {
+    const packer = this.#packer = new RowPacker(reader, onEncoding);
+    const arrays = new TransformStream<T[], T[]>();
+    const source = arrays.readable.getReader();
+    let rows: readonly T[] = [];
+    let at = 0;
+    this.writable = arrays.writable;
+    this.readable = new ReadableStream<PackedRows>({
+      async pull(controller) {
         try {
-          for (const row of rows) {
-            if (packer.add(row)) controller.enqueue(packer.take());
+          while (at === rows.length) {
+            const { value, done } = await source.read();
+            if (done) return controller.close();
+            rows = value;
+            at = 0;
           }
+          while (at < rows.length && !packer.add(rows[at++]!));
+          controller.enqueue(packer.take());
         } catch (error) {
-          throw packer.located(error);
+          const located = packer.located(error);
+          await source.cancel(located);
+          throw located;
         }
-        if (packer.rowCount > 0) controller.enqueue(packer.take());
       },
-    });
+      cancel: (reason) => source.cancel(reason),
+    }, { highWaterMark: 0 });
+  }
+
+  /** How many rows make about one chunk, going by those seen so far. */
+  get rowsWanted(): number {
+    return this.#packer.rowsWanted;
   }
 }
+
+/** Before anything is known about the size of rows. */
+const ROWS_WANTED_FIRST = 64;
 
 class RowPacker<T> {
   readonly #reader: RowReader<T>;
@@ -55,22 +82,24 @@ class RowPacker<T> {
   #encoding: KeyEncoding | undefined;
   #pack: KeyPacker | undefined;
   #rowNumber = 0;
+  #packedBytes = 0;
 
   constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void) {
     this.#reader = reader;
     this.#onEncoding = onEncoding;
   }
 
-  get rowCount(): number {
-    return this.#builder.rowCount;
+  get rowsWanted(): number {
+    if (this.#rowNumber === 0) return ROWS_WANTED_FIRST;
+    return Math.ceil(CHUNK_BYTES / (1 + this.#packedBytes / this.#rowNumber));
   }
 
   /** True when the chunk should go on. */
   add(row: T): boolean {
     const { key: keyOf, value: valueOf } = this.#reader;
+    this.#rowNumber++;
     const key = keyOf(row);
     const value = valueOf(row);
-    this.#rowNumber++;
     if (this.#pack === undefined) this.#begin(key);
     const builder = this.#builder;
     const isText = typeof value === "string";
@@ -79,13 +108,16 @@ class RowPacker<T> {
     const start = builder.usedBytes;
     const keyEnd = this.#pack!(key, builder.bytes, start);
     let end = keyEnd;
-    if (isText) end = putText(value, builder.bytes, keyEnd);
-    else {
+    if (isText) {
+      end = putText(value, builder.bytes, keyEnd);
+      if (end < 0) throw this.#badValue(value);
+    } else {
       builder.bytes.set(value, keyEnd);
       end += value.length;
     }
     if (end - start > ROW_BYTES_MAX) throw this.#badValue(value);
     builder.commit(keyEnd - start, end - start);
+    this.#packedBytes += end - start;
     return end >= CHUNK_BYTES;
   }
 
@@ -113,7 +145,8 @@ class RowPacker<T> {
   }
 
   #badValue(value: unknown): ConfigValidationError {
-    const limits = `a string or a Uint8Array, together with its key of at most ${ROW_BYTES_MAX} bytes`;
+    const limits =
+      `a string without lone surrogates or a Uint8Array, together with its key of at most ${ROW_BYTES_MAX} bytes`;
     return new ConfigValidationError(
       `Cannot store a value as it must be ${limits}: current value is ${shown(value)}`,
       "value",
@@ -123,7 +156,7 @@ class RowPacker<T> {
 
 const encoder: { text?: TextEncoder } = {};
 
-/** UTF-8 into `target`, which has room for it; gives the end. Short ASCII goes faster by hand. */
+/** UTF-8 into `target`, which has room for it; gives the end, -1 for lone surrogates. Short ASCII is faster by hand. */
 function putText(text: string, target: Uint8Array<ArrayBuffer>, start: number): number {
   const { length } = text;
   if (length < 48) {
@@ -135,6 +168,7 @@ function putText(text: string, target: Uint8Array<ArrayBuffer>, start: number): 
     }
     if (i === length) return start + length;
   }
+  if (!text.isWellFormed()) return -1;
   encoder.text ??= new TextEncoder();
   return start + encoder.text.encodeInto(text, target.subarray(start)).written;
 }

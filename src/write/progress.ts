@@ -53,12 +53,11 @@ export class ProgressMeter {
   #report(): void {
     this.#reportedMs = this.#clock.monotonicMs();
     const { rowsRead, bytesRead, shardsBuilt } = this;
-    this.#onProgress({
-      phase: this.#phase,
-      rowsRead,
-      bytesRead,
-      shardsBuilt,
-      shardsToBuild: this.#shardsToBuild,
-    });
+    const report = { phase: this.#phase, rowsRead, bytesRead, shardsBuilt, shardsToBuild: this.#shardsToBuild };
+    try {
+      this.#onProgress(report);
+    } catch {
+      // Watching must not fail what is watched.
+    }
   }
 }

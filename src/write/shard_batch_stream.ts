@@ -72,7 +72,7 @@ class OpenBatch extends PackedBuilder implements ShardBatch {
   constructor(
     shardId: number,
     limits: { rowsMax: number; bytesMax: number },
-    capacity: { rows: number; bytes: number } = { rows: 64, bytes: 4096 },
+    capacity: { rows: number; bytes: number } = { rows: 8, bytes: 256 },
   ) {
     super(capacity);
     this.shardId = shardId;
@@ -83,6 +83,6 @@ class OpenBatch extends PackedBuilder implements ShardBatch {
   /** An empty batch of the same shard that will hardly have to grow. */
   successor(limits: { rowsMax: number; bytesMax: number }): OpenBatch {
     const rows = Math.min(limits.rowsMax, this.rowCount + (this.rowCount >> 5));
-    return new OpenBatch(this.shardId, limits, { rows, bytes: Math.min(limits.bytesMax, this.usedBytes) + 4096 });
+    return new OpenBatch(this.shardId, limits, { rows, bytes: Math.min(limits.bytesMax, this.usedBytes) + 256 });
   }
 }

@@ -42,6 +42,10 @@ export function snapshotSink<T>(options: WriteSnapshotOptions<T>): SnapshotSink<
   const result = writeSnapshot<T>(passage.readable, options);
   result.catch(() => {}); // A caller that only looks at the pipe must not cause an unhandled rejection.
   const sink = new WritableStream<T>({
+    start(controller) {
+      // A source that is idle must learn of the failure too.
+      result.catch((error) => controller.error(error));
+    },
     async write(chunk) {
       try {
         await rows.write(chunk);

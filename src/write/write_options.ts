@@ -8,7 +8,7 @@ import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber } from "../options.ts";
+import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber, shown } from "../options.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
@@ -81,7 +81,7 @@ export interface WriteSnapshotOptions<T> {
   readonly manifestStore?: ManifestStore | undefined;
   /** Takes metric events. */
   readonly onEvent?: EventSink | undefined;
-  /** Takes progress, at most every 100 ms and at each change of phase. */
+  /** Takes progress, at most every 100 ms and at each change of phase. What it throws is ignored. */
   readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
   /** Aborts the write: nothing is published and nothing is left behind. */
   readonly signal?: AbortSignal | undefined;
@@ -151,14 +151,49 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
  * @throws {ConfigValidationError} naming the first wrong option.
  */
 export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedWriteOptions<T> {
+  for (const name of LATER) {
+    if ((options as unknown as Record<string, unknown>)?.[name] === undefined) continue;
+    throw new ConfigValidationError(
+      `Cannot use option "${name}" as this version does not have it yet: leave it out`,
+      name,
+    );
+  }
   const checked = parseOptions(schema<T>(), options);
+  const { kind } = checked.sharding as { kind: unknown };
+  if (kind !== "fixed" && kind !== "keysPerShard") {
+    throw new ConfigValidationError(
+      `Cannot use option "sharding" as it must be made by hashSharding(…) or singleShard(): it is of kind ${
+        shown(kind)
+      }`,
+      "sharding",
+    );
+  }
   checkSegment(checked.shardPrefix, "shardPrefix");
+  const names = [checked.shardPrefix, checked.runRegistryPrefix!, checked.pointerKey, "manifests"];
+  if (new Set(names).size < names.length) {
+    throw new ConfigValidationError(
+      `Cannot use option "shardPrefix" as it must differ from "manifests", runRegistryPrefix and pointerKey`,
+      "shardPrefix",
+    );
+  }
   checkSegment(checked.runRegistryPrefix!, "runRegistryPrefix");
   checkDbPathTemplate(checked.dbPathTemplate);
   if (checked.runId !== undefined) checkRunId(checked.runId);
   checkCustom(checked.custom);
   return checked;
 }
+
+/** Options of the design that come with later versions: they deserve a better word than unknown ones. */
+const LATER = [
+  "columns",
+  "vector",
+  "retry",
+  "workerBudget",
+  "uploadBytesPerSecond",
+  "requestRetry",
+  "timeoutMs",
+  "validate",
+];
 
 /** Fields of the manifest that the library itself writes. */
 const RESERVED_FIELDS = ["shardyfusion", "sqlite_sidecar", "vector"];

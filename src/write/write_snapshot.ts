@@ -4,7 +4,6 @@
  */
 import type { BackendSpec } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
-import { PublishConflictError, PublishCurrentError, PublishManifestError } from "../errors.ts";
 import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Router } from "../routing/router.ts";
@@ -62,8 +61,9 @@ export interface WriteStats {
  *
  * Readers see the old snapshot until the very end and the whole new one afterwards. When anything fails the pointer
  * stays where it was, and what was uploaded is removed again, except where the outcome of publishing is unknown or
- * lost against another writer: then it stays for a roll back. Memory: `memory.bytesMax`, 24 bytes a row for the shards
- * being sorted (two at a time) and some 20 MiB, however many rows come.
+ * lost against another writer: then it stays for a roll back. Memory, however many rows come: `memory.bytesMax`, 24
+ * bytes a row for the shards being sorted (two at a time), some 20 MiB, about 2 KiB a shard, and a dozen of the largest
+ * rows.
  *
  * @param rows Read once, no faster than they can be taken.
  * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
@@ -121,17 +121,27 @@ class WriteRun<T> {
   async execute(source: RowSource<T>): Promise<WriteResult> {
     const { store, clock, pointerKey, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
-    signal.throwIfAborted();
+    const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding);
+    const rows = gather(source, () => pack.rowsWanted);
     const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });
-    await this.#checkPlace(manifests);
-    this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
-    const router = await this.#collect(source);
+    let router: Router;
+    try {
+      signal.throwIfAborted();
+      await this.#checkPlace(manifests);
+      this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
+      router = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
+    } catch (error) {
+      // Once the rows are being piped the pipe does it, and this is refused.
+      await rows.cancel(error).catch(() => {});
+      throw error;
+    }
     const collectedMs = this.#elapsedMs();
     // Read only now, so that a slow source does not lose against every other writer: the fence is around publishing.
     const expected = await manifests.loadCurrent({ signal });
     const recording = recordingStore(store, this.#options.runId === undefined);
     const shards = this.#sinks!.shards();
     this.#progress.beginShards(shards.length);
+    let isPublishing = false;
     try {
       const attempts = await buildShards(shards, {
         backend,
@@ -153,6 +163,7 @@ class WriteRun<T> {
         payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: rowsWritten },
       });
       this.#progress.beginPublish();
+      isPublishing = true;
       const { ref } = await manifests.publish(this.#manifest(router, winners, backend.spec), expected, { signal });
       const totalMs = this.#elapsedMs();
       this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
@@ -174,7 +185,9 @@ class WriteRun<T> {
         runRecordRef: null,
       };
     } catch (error) {
-      if (!mayBePublished(error)) await recording.removeCreated();
+      // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest may
+      // be in the store, and its shards must stay.
+      if (!isPublishing || (signal.aborted && error === signal.reason)) await recording.removeCreated();
       throw error;
     }
   }
@@ -185,7 +198,10 @@ class WriteRun<T> {
     await scratch?.[Symbol.asyncDispose]();
   }
 
-  /** Hours of reading rows should not end at a wrong bucket, a damaged pointer or a folder that cannot be written. */
+  /**
+   * Hours of reading rows should not end at a wrong bucket, a damaged pointer or a folder that cannot be written. (That
+   * a bucket may only be read shows with the first upload.)
+   */
   async #checkPlace(manifests: ManifestStore): Promise<void> {
     const signal = this.#signal;
     await manifests.loadCurrent({ signal });
@@ -194,24 +210,24 @@ class WriteRun<T> {
   }
 
   /** Rows from the source to the shards' sinks; gives the router, which may depend on the number of rows. */
-  async #collect(source: RowSource<T>): Promise<Router> {
+  async #collect(
+    rows: ReadableStream<T[]>,
+    { pack, rowCount }: { pack: PackStream<T>; rowCount: number | undefined },
+  ): Promise<Router> {
     const { sharding, rateLimit, clock, memory, batch } = this.#options;
     const signal = this.#signal;
-    let packed: ReadableStream<PackedRows> = gather(source)
-      .pipeThrough(new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding))
-      .pipeThrough(this.#progressStream());
-    let router: Router;
-    if (sharding.kind === "keysPerShard") {
-      const spool = await (await this.#openScratch()).openSpool();
+    const isCounted = sharding.kind === "fixed" || rowCount !== undefined;
+    const spool = isCounted ? undefined : await (await this.#openScratch()).openSpool();
+    let packed: ReadableStream<PackedRows> = rows.pipeThrough(pack).pipeThrough(this.#progressStream());
+    if (spool !== undefined) {
       const spooled = await spoolRows(packed, spool, signal);
-      router = sharding.routerFor(spooled.rowCount);
+      rowCount = spooled.rowCount;
       packed = spooled.read();
-    } else {
-      router = sharding.router;
     }
+    const router = sharding.kind === "fixed" ? sharding.router : sharding.routerFor(rowCount!);
     this.#sinks = new ShardSinks(memory, () => this.#openScratch(), signal);
     const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
-    const bytesMax = Math.min(batch.bytesMax, Math.max(4096, Math.floor(memory.bytesMax / 4 / router.shardCount)));
+    const bytesMax = Math.min(batch.bytesMax, Math.max(1024, Math.floor(memory.bytesMax / 4 / router.shardCount)));
     const batches = packed
       .pipeThrough(new RouteStream(router, () => this.#keyEncoding))
       .pipeThrough(new ShardBatchStream({ rowsMax: batch.rowsMax, bytesMax }, limiter));
@@ -261,10 +277,4 @@ class WriteRun<T> {
     );
     return await this.#scratch;
   }
-}
-
-/** Errors after which the manifest may be in the store: its shards must stay. */
-function mayBePublished(error: unknown): boolean {
-  return error instanceof PublishCurrentError || error instanceof PublishConflictError ||
-    error instanceof PublishManifestError;
 }
