@@ -7,12 +7,15 @@
 export interface ByteSpool extends AsyncDisposable {
   /** Appends a piece, given in parts; they may be reused as soon as the promise resolves. One call at a time. */
   append(...parts: readonly Uint8Array[]): Promise<void>;
+  /** No piece will follow: lets go of what writing needs, such as an open file. Reading does it too. */
+  seal(): Promise<void>;
   /**
-   * The pieces as they were appended, each a copy of its own. Can be called again.
+   * The pieces as they were appended. Can be called again.
    *
+   * @param reuse Whether a piece may be overwritten as soon as the next one is asked for. Default: it is the caller's.
    * @throws {CorruptFileError} at the end at the latest, when what was read is not what was appended.
    */
-  read(): AsyncIterableIterator<Uint8Array<ArrayBuffer>>;
+  read(reuse?: "reuse"): AsyncIterableIterator<Uint8Array<ArrayBuffer>>;
 }
 
 /** Makes an empty spool. */

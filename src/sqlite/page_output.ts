@@ -19,13 +19,15 @@ export class PageOutput {
   /** Bytes of the window that are in use. */
   usedBytes = 0;
   #spare: Uint8Array<ArrayBuffer>;
+  readonly #windowBytes: number;
   #firstPage = 2;
   readonly #lockPage: number;
 
   constructor(pageSizeBytes: number) {
     this.pageSizeBytes = pageSizeBytes;
-    this.bytes = new Uint8Array(FLUSH_BYTES + 4 * pageSizeBytes);
-    this.#spare = new Uint8Array(this.bytes.length);
+    this.#windowBytes = FLUSH_BYTES + 4 * pageSizeBytes;
+    this.bytes = new Uint8Array(this.#windowBytes);
+    this.#spare = new Uint8Array(this.#windowBytes);
     this.#lockPage = LOCK_BYTE_OFFSET / pageSizeBytes + 1;
   }
 
@@ -54,7 +56,9 @@ export class PageOutput {
     const takenBytes = Math.min(this.usedBytes, this.offsetOf(keepFrom));
     const taken = this.bytes.subarray(0, takenBytes);
     const rest = this.bytes.subarray(takenBytes, this.usedBytes);
-    if (this.#spare.length < this.bytes.length) this.#spare = new Uint8Array(this.bytes.length);
+    // As large as at first, unless the rest needs more: a few huge rows must not make the window huge for good.
+    const neededBytes = Math.max(this.#windowBytes, 2 * rest.length);
+    if (this.#spare.length !== neededBytes) this.#spare = new Uint8Array(neededBytes);
     this.#spare.set(rest);
     [this.bytes, this.#spare] = [this.#spare, this.bytes];
     this.usedBytes = rest.length;

@@ -81,7 +81,7 @@ export class TreeWriter implements AsyncDisposable {
     const { headBytes } = this;
     const fits = headBytes - this.varintBytes + length <= this.#localMax;
     const cellBytes = fits ? headBytes + length : this.#overflowingCellBytes(length);
-    if (8 + 2 * this.#cellCount + 2 + cellBytes > this.#top) {
+    if (8 + 2 * this.#cellCount + 2 + cellBytes > this.#top || this.#isLong()) {
       if (this.#kind === "index") {
         this.#promote(body.subarray(start, start + length), fits);
         return;
@@ -121,6 +121,14 @@ export class TreeWriter implements AsyncDisposable {
   /** Removes temporary files. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#level[Symbol.asyncDispose]();
+  }
+
+  /**
+   * A leaf with long overflow chains ends early, as all of it waits in memory. Two cells it must have,
+   * as the last leaf may have to borrow one.
+   */
+  #isLong(): boolean {
+    return this.#cellCount >= 2 && this.#output.usedBytes - this.#base > FLUSH_BYTES;
   }
 
   #overflowingCellBytes(length: number): number {

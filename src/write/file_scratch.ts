@@ -5,7 +5,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { createDigest } from "../bytes/digest.ts";
 import type { ByteSpool, ScratchSpace } from "../bytes/spool.ts";
-import { CorruptFileError } from "../errors.ts";
+import { CorruptFileError, StoreError } from "../errors.ts";
 
 // Not static imports: bundlers would lift them to the top of what must load on edge workers too.
 const fs = await import("node:fs/promises");
@@ -18,69 +18,93 @@ const { join } = await import("node:path");
  */
 const HEAD_BYTES = 4;
 
-/** @param localRoot Where the folder is made; default: `shardyfusion` in the system's folder for temporary files. */
+/**
+ * @param localRoot Where the folder is made; default: `shardyfusion` in the system's folder for temporary files.
+ * @throws {StoreError} when there is no such place, or it is full.
+ */
 export async function fileScratch(localRoot: string | undefined, runId: string): Promise<ScratchSpace> {
   const root = localRoot ?? join(tmpdir(), "shardyfusion");
-  await fs.mkdir(root, { recursive: true });
-  const folder = await fs.mkdtemp(join(root, `run_id=${runId}-`));
-  const spools: ByteSpool[] = [];
+  const folder = await guarded(root, async () => {
+    await fs.mkdir(root, { recursive: true });
+    return await fs.mkdtemp(join(root, `run_id=${runId}-`));
+  });
+  const spools = new Set<ByteSpool>();
   let count = 0;
   return {
     async openSpool() {
-      const spool = await openFileSpool(join(folder, `spool-${count++}`));
-      spools.push(spool);
+      const spool = await openFileSpool(join(folder, `spool-${count++}`), () => spools.delete(spool));
+      spools.add(spool);
       return spool;
     },
     async makeFolder() {
       const path = join(folder, `folder-${count++}`);
-      await fs.mkdir(path);
+      await guarded(path, () => fs.mkdir(path));
       return path;
     },
     async [Symbol.asyncDispose]() {
-      for (const spool of spools.splice(0)) await spool[Symbol.asyncDispose]();
+      await Promise.allSettled(Array.from(spools, (spool) => spool[Symbol.asyncDispose]()));
       await fs.rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-async function openFileSpool(path: string): Promise<ByteSpool> {
-  const file = await fs.open(path, "wx+", 0o600);
+/** Only what is being written or read has an open file: a large job has thousands of spools. */
+async function openFileSpool(path: string, onDispose: () => void): Promise<ByteSpool> {
+  let file: FileHandle | undefined = await guarded(path, () => fs.open(path, "wx", 0o600));
   const written = await createDigest();
   let sizeBytes = 0;
   let expected: string | undefined;
-  let isClosed = false;
+  async function seal(): Promise<void> {
+    const open = file;
+    file = undefined;
+    expected ??= written.hex();
+    await open?.close();
+  }
   return {
     async append(...parts) {
       const head = new Uint8Array(HEAD_BYTES);
       new DataView(head.buffer).setUint32(0, parts.reduce((sum, { length }) => sum + length, 0));
       for (const part of [head, ...parts]) {
         written.update(part);
-        await writeFully(file, part, sizeBytes);
+        await guarded(path, () => writeFully(file!, part, sizeBytes));
         sizeBytes += part.length;
       }
     },
-    async *read() {
+    seal,
+    async *read(reuse) {
+      let room = new Uint8Array(0);
+      await seal();
       const seen = await createDigest();
+      await using source = await guarded(path, () => fs.open(path, "r"));
       for (let at = 0; at < sizeBytes;) {
-        const head = await readFully(file, { at, lengthBytes: HEAD_BYTES, path });
+        const head = await readFully(source, new Uint8Array(HEAD_BYTES), { at, path });
         const length = new DataView(head.buffer).getUint32(0);
         if (at + HEAD_BYTES + length > sizeBytes) throw damaged(path, at);
-        const piece = await readFully(file, { at: at + HEAD_BYTES, lengthBytes: length, path });
+        if (reuse === undefined || room.length < length) room = new Uint8Array(length);
+        const piece = await readFully(source, room.subarray(0, length), { at: at + HEAD_BYTES, path });
         seen.update(head);
         seen.update(piece);
         yield piece;
         at += HEAD_BYTES + length;
       }
-      expected ??= written.hex();
       if (seen.hex() !== expected) throw damaged(path, -1);
     },
     async [Symbol.asyncDispose]() {
-      if (isClosed) return;
-      isClosed = true;
-      await file.close();
+      await seal();
       await fs.rm(path, { force: true });
+      onDispose();
     },
   };
+}
+
+/** What the file system throws, as one of our errors that says which place it was. */
+async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError(`Cannot use "${path}" for temporary files: ${reason}`, { url: path, cause });
+  }
 }
 
 async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
@@ -91,11 +115,11 @@ async function writeFully(file: FileHandle, bytes: Uint8Array, position: number)
 
 async function readFully(
   file: FileHandle,
-  { at, lengthBytes, path }: { at: number; lengthBytes: number; path: string },
+  bytes: Uint8Array<ArrayBuffer>,
+  { at, path }: { at: number; path: string },
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(lengthBytes);
-  for (let done = 0; done < lengthBytes;) {
-    const { bytesRead } = await file.read(bytes, done, lengthBytes - done, at + done);
+  for (let done = 0; done < bytes.length;) {
+    const { bytesRead } = await file.read(bytes, done, bytes.length - done, at + done);
     if (bytesRead === 0) throw damaged(path, at);
     done += bytesRead;
   }

@@ -13,6 +13,7 @@ import {
   maxKeyBytes,
 } from "../routing/key.ts";
 import type { PackedRows } from "../rows.ts";
+import { ArrayPool } from "./array_pool.ts";
 import { PackedBuilder } from "./packed_builder.ts";
 
 /** What is read from a row. */
@@ -37,9 +38,12 @@ export class PackStream<T> implements ReadableWritablePair<PackedRows, T[]> {
   readonly writable: WritableStream<T[]>;
   readonly #packer: RowPacker<T>;
 
-  /** @param onEncoding Told once, with the first row, how keys are stored. */
-  constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void) {
-    const packer = this.#packer = new RowPacker(reader, onEncoding);
+  /**
+   * @param onEncoding Told once, with the first row, how keys are stored.
+   * @param pool Gives the arrays of the chunks. Default: new ones.
+   */
+  constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void, pool?: ArrayPool) {
+    const packer = this.#packer = new RowPacker(reader, onEncoding, pool ?? new ArrayPool());
     const arrays = new TransformStream<T[], T[]>();
     const source = arrays.readable.getReader();
     let rows: readonly T[] = [];
@@ -78,15 +82,18 @@ const ROWS_WANTED_FIRST = 64;
 class RowPacker<T> {
   readonly #reader: RowReader<T>;
   readonly #onEncoding: (encoding: KeyEncoding) => void;
-  #builder = new PackedBuilder({ rows: 1024, bytes: 1 << 16 });
+  readonly #pool: ArrayPool;
+  #builder: PackedBuilder;
   #encoding: KeyEncoding | undefined;
   #pack: KeyPacker | undefined;
   #rowNumber = 0;
   #packedBytes = 0;
 
-  constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void) {
+  constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void, pool: ArrayPool) {
     this.#reader = reader;
     this.#onEncoding = onEncoding;
+    this.#pool = pool;
+    this.#builder = new PackedBuilder({ rows: 1024, bytes: 1 << 16 }, pool);
   }
 
   get rowsWanted(): number {
@@ -126,7 +133,7 @@ class RowPacker<T> {
     this.#builder = new PackedBuilder({
       rows: rows.rowCount + (rows.rowCount >> 4),
       bytes: Math.min(CHUNK_BYTES + (CHUNK_BYTES >> 2), rows.usedBytes + (rows.usedBytes >> 3)),
-    });
+    }, this.#pool);
     return rows;
   }
 

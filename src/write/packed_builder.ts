@@ -3,6 +3,7 @@
  * @module
  */
 import type { PackedRows } from "../rows.ts";
+import { ArrayPool } from "./array_pool.ts";
 
 /** Collects rows; `rows` gives what was collected so far without copying it. */
 export class PackedBuilder implements PackedRows {
@@ -11,11 +12,15 @@ export class PackedBuilder implements PackedRows {
   starts: Uint32Array<ArrayBuffer>;
   keyLengths: Uint32Array<ArrayBuffer>;
 
-  /** @param capacity What to make room for at first; any number of rows and bytes fits in the end. */
-  constructor(capacity: { rows: number; bytes: number }) {
-    this.bytes = new Uint8Array(Math.max(64, capacity.bytes));
-    this.starts = new Uint32Array(Math.max(8, capacity.rows) + 1);
-    this.keyLengths = new Uint32Array(Math.max(8, capacity.rows));
+  /**
+   * @param capacity What to make room for at first; any number of rows and bytes fits in the end.
+   * @param pool Where the arrays come from. Default: new ones.
+   */
+  constructor(capacity: { rows: number; bytes: number }, pool: ArrayPool = new ArrayPool()) {
+    const { bytes, starts, keyLengths } = pool.take(capacity);
+    this.bytes = bytes;
+    this.starts = starts;
+    this.keyLengths = keyLengths;
   }
 
   /** Bytes of keys and values so far. */

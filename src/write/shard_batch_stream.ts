@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { parseOptions, positiveInteger } from "../options.ts";
 import type { RoutedRows, ShardBatch } from "../rows.ts";
+import { ArrayPool } from "./array_pool.ts";
 import { PackedBuilder } from "./packed_builder.ts";
 import type { RateLimiter } from "../token_bucket.ts";
 
@@ -22,6 +23,14 @@ export const batchLimits: v.GenericSchema<BatchLimits, { rowsMax: number; bytesM
   bytesMax: v.optional(positiveInteger, 1 << 20),
 });
 
+/** What a {@linkcode ShardBatchStream} works with. */
+export interface BatchTools {
+  /** Asked before a full batch leaves. */
+  readonly limiter?: RateLimiter | undefined;
+  /** Gives arrays for batches, and is given those of the chunks that come in: nobody else may use these then. */
+  readonly pool?: ArrayPool | undefined;
+}
+
 /**
  * Collects rows by shard; full batches leave at once, the others when the source ends.
  *
@@ -31,9 +40,11 @@ export const batchLimits: v.GenericSchema<BatchLimits, { rowsMax: number; bytesM
  */
 export class ShardBatchStream extends TransformStream<RoutedRows, ShardBatch> {
   /** @throws {ConfigValidationError} when a limit is not a whole number from 1 up. */
-  constructor(limits: BatchLimits = {}, limiter?: RateLimiter) {
+  constructor(limits: BatchLimits = {}, tools: BatchTools = {}) {
+    const { limiter, pool = new ArrayPool() } = tools;
     const { rowsMax, bytesMax } = parseOptions(batchLimits, limits, "batch");
     const open: (OpenBatch | undefined)[] = [];
+    const isRecycling = tools.pool !== undefined;
     function leaves(batch: OpenBatch): boolean {
       if (batch.rowCount < batch.rowsMax && batch.usedBytes < batch.bytesMax) return false;
       if (limiter === undefined || batch.rowCount >= 2 * rowsMax || batch.usedBytes >= 2 * bytesMax) return true;
@@ -49,12 +60,13 @@ export class ShardBatchStream extends TransformStream<RoutedRows, ShardBatch> {
         const { bytes, starts, keyLengths, shardIds } = rows;
         for (let i = 0; i < rows.rowCount; i++) {
           const shardId = shardIds[i]!;
-          const batch = open[shardId] ?? (open[shardId] = new OpenBatch(shardId, { rowsMax, bytesMax }));
+          const batch = open[shardId] ?? (open[shardId] = new OpenBatch(shardId, { rowsMax, bytesMax }, { pool }));
           batch.append(bytes, starts[i]!, { keyLength: keyLengths[i]!, rowBytes: starts[i + 1]! - starts[i]! });
           if (!leaves(batch)) continue;
-          open[shardId] = batch.successor({ rowsMax, bytesMax });
+          open[shardId] = batch.successor({ rowsMax, bytesMax }, pool);
           controller.enqueue(batch);
         }
+        if (isRecycling) pool.give(rows);
       },
       flush(controller) {
         for (const batch of open) if (batch !== undefined && batch.rowCount > 0) controller.enqueue(batch);
@@ -72,17 +84,18 @@ class OpenBatch extends PackedBuilder implements ShardBatch {
   constructor(
     shardId: number,
     limits: { rowsMax: number; bytesMax: number },
-    capacity: { rows: number; bytes: number } = { rows: 8, bytes: 256 },
+    { rows = 8, bytes = 256, pool }: { rows?: number; bytes?: number; pool: ArrayPool },
   ) {
-    super(capacity);
+    super({ rows, bytes }, pool);
     this.shardId = shardId;
     this.rowsMax = limits.rowsMax;
     this.bytesMax = limits.bytesMax;
   }
 
   /** An empty batch of the same shard that will hardly have to grow. */
-  successor(limits: { rowsMax: number; bytesMax: number }): OpenBatch {
+  successor(limits: { rowsMax: number; bytesMax: number }, pool: ArrayPool): OpenBatch {
     const rows = Math.min(limits.rowsMax, this.rowCount + (this.rowCount >> 5));
-    return new OpenBatch(this.shardId, limits, { rows, bytes: Math.min(limits.bytesMax, this.usedBytes) + 256 });
+    const bytes = Math.min(limits.bytesMax, this.usedBytes) + 256;
+    return new OpenBatch(this.shardId, limits, { rows, bytes, pool });
   }
 }

@@ -5,14 +5,25 @@
 import type { ByteSpool, SpoolFactory } from "../bytes/spool.ts";
 import { compareBytes } from "../routing/key.ts";
 import type { PackedRows, RowCursor, ShardBatch, SortedRows } from "../rows.ts";
+import type { ArrayPool } from "./array_pool.ts";
 import { MergeCursor, type RunBatches } from "./merge_rows.ts";
 import { decodePacked, encodePacked, PackedBuilder } from "./packed_builder.ts";
 import { RowTable, sortRows } from "./sort_rows.ts";
 
 /** Rows of a run are read and written in pieces of about this size. */
 const PIECE_BYTES = 1 << 18;
-/** More runs than this are merged into one before they are read: each costs a piece of memory. */
-const RUNS_MAX = 32;
+/**
+ * So many runs of one level are merged into one of the next: each run that is read costs a piece of memory and an open
+ * file, and a row is rewritten only once per level.
+ */
+const RUNS_PER_LEVEL = 32;
+
+/** A sorted run on disk. */
+interface SpilledRun {
+  readonly spool: ByteSpool;
+  readonly level: number;
+  readonly rowCount: number;
+}
 
 /** Collects the batches of a shard and gives its rows sorted. */
 export class ShardRows implements AsyncDisposable {
@@ -24,8 +35,8 @@ export class ShardRows implements AsyncDisposable {
   /** Rows in memory. */
   heldRows = 0;
   #batches: ShardBatch[] = [];
-  #runs: ByteSpool[] = [];
-  #runRows = 0;
+  /** The oldest first; levels never rise from one to the next. */
+  #runs: SpilledRun[] = [];
   #minKey: Uint8Array | undefined;
   #maxKey: Uint8Array | undefined;
 
@@ -51,16 +62,17 @@ export class ShardRows implements AsyncDisposable {
     this.heldRows += batch.rowCount;
   }
 
-  /** Writes what is in memory to a run on disk and forgets it. */
-  async spill(openSpool: SpoolFactory): Promise<void> {
+  /** Writes what is in memory to a run on disk and forgets it; its arrays go to the pool. */
+  async spill(openSpool: SpoolFactory, pool?: ArrayPool): Promise<void> {
     if (this.#batches.length === 0) return;
     const rows = this.#sortBatches();
+    const batches = this.#batches;
     this.#forgetBatches();
-    const run = await openSpool();
-    this.#runs.push(run);
-    this.#runRows += rows.rowCount;
-    await writeRun(rows.cursor(), run);
-    if (this.#runs.length >= RUNS_MAX) await this.#mergeRuns(openSpool);
+    await this.#addRun(rows.cursor(), 0, openSpool);
+    for (const batch of batches) pool?.give(batch);
+    for (let level = 0; this.#runs.filter((run) => run.level === level).length >= RUNS_PER_LEVEL; level++) {
+      await this.#mergeLevel(level, openSpool);
+    }
   }
 
   /** All rows, ascending, each key once with the value that arrived last. Call when no batch will follow. */
@@ -71,7 +83,7 @@ export class ShardRows implements AsyncDisposable {
     }
     const runs = this.#runs;
     return {
-      rowCountMax: this.#runRows + inMemory.rowCount,
+      rowCountMax: runs.reduce((sum, run) => sum + run.rowCount, inMemory.rowCount),
       open: () => Promise.resolve(new MergeCursor([...runs.map(readRun), inMemory.batches()])),
     };
   }
@@ -79,7 +91,7 @@ export class ShardRows implements AsyncDisposable {
   /** Forgets the rows and removes the runs. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#forgetBatches();
-    for (const run of this.#runs.splice(0)) await run[Symbol.asyncDispose]();
+    for (const { spool } of this.#runs.splice(0)) await spool[Symbol.asyncDispose]();
   }
 
   #forgetBatches(): void {
@@ -100,13 +112,23 @@ export class ShardRows implements AsyncDisposable {
     return rows;
   }
 
-  async #mergeRuns(openSpool: SpoolFactory): Promise<void> {
-    const merged = await openSpool();
-    const runs = this.#runs;
-    this.#runs = [merged, ...runs];
-    this.#runRows = await writeRun(new MergeCursor(runs.map(readRun)), merged);
-    this.#runs = [merged];
-    for (const run of runs) await run[Symbol.asyncDispose]();
+  async #addRun(rows: RowCursor, level: number, openSpool: SpoolFactory): Promise<void> {
+    const spool = await openSpool();
+    try {
+      const rowCount = await writeRun(rows, spool);
+      this.#runs.push({ spool, level, rowCount });
+    } catch (error) {
+      await spool[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The runs of a level are the latest ones, as all below were merged before. */
+  async #mergeLevel(level: number, openSpool: SpoolFactory): Promise<void> {
+    const merged = this.#runs.filter((run) => run.level === level);
+    await this.#addRun(new MergeCursor(merged.map(readRun)), level + 1, openSpool);
+    this.#runs = this.#runs.filter((run) => run.level !== level);
+    for (const { spool } of merged) await spool[Symbol.asyncDispose]();
   }
 }
 
@@ -206,9 +228,10 @@ async function writeRun(rows: RowCursor, run: ByteSpool): Promise<number> {
   } while (await cursor.refill());
   await writing;
   if (builder.rowCount > 0) await run.append(...encodePacked(builder));
+  await run.seal();
   return rowCount;
 }
 
-async function* readRun(run: ByteSpool): RunBatches & AsyncGenerator<PackedRows> {
-  for await (const piece of run.read()) yield decodePacked(piece);
+async function* readRun({ spool }: SpilledRun): RunBatches & AsyncGenerator<PackedRows> {
+  for await (const piece of spool.read("reuse")) yield decodePacked(piece);
 }

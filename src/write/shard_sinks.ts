@@ -4,12 +4,20 @@
  */
 import type { ScratchSpace } from "../bytes/spool.ts";
 import type { ShardBatch } from "../rows.ts";
+import type { ArrayPool } from "./array_pool.ts";
 import { ShardRows } from "./shard_rows.ts";
 
 /** Ceiling over all shards together. */
 export interface MemoryLimits {
   readonly bytesMax: number;
   readonly rowsMax?: number | undefined;
+}
+
+/** What {@linkcode ShardSinks} works with. */
+export interface SinkTools {
+  readonly signal: AbortSignal;
+  /** Is given the arrays of batches that went to disk. */
+  readonly pool?: ArrayPool | undefined;
 }
 
 /**
@@ -20,7 +28,7 @@ export class ShardSinks extends WritableStream<ShardBatch> implements AsyncDispo
   readonly #shards: Map<number, ShardRows>;
 
   /** @param scratch Asked for a folder when the ceiling is reached for the first time. */
-  constructor(limits: MemoryLimits, scratch: () => Promise<ScratchSpace>, signal: AbortSignal) {
+  constructor(limits: MemoryLimits, scratch: () => Promise<ScratchSpace>, { signal, pool }: SinkTools) {
     const shards = new Map<number, ShardRows>();
     let heldBytes = 0;
     let heldRows = 0;
@@ -32,7 +40,7 @@ export class ShardSinks extends WritableStream<ShardBatch> implements AsyncDispo
         signal.throwIfAborted();
         heldBytes -= shard.heldBytes;
         heldRows -= shard.heldRows;
-        await shard.spill(() => space.openSpool());
+        await shard.spill(() => space.openSpool(), pool);
       }
     }
     super({

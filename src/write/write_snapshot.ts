@@ -13,6 +13,7 @@ import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { ArrayPool } from "./array_pool.ts";
 import { buildShards } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
@@ -107,6 +108,7 @@ class WriteRun<T> {
   #scratch: Promise<ScratchSpace> | undefined;
   #sinks: ShardSinks | undefined;
   #keyEncoding: KeyEncoding;
+  readonly #pool = new ArrayPool();
 
   constructor(options: CheckedWriteOptions<T>) {
     this.#options = options;
@@ -121,7 +123,7 @@ class WriteRun<T> {
   async execute(source: RowSource<T>): Promise<WriteResult> {
     const { store, clock, pointerKey, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
-    const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding);
+    const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding, this.#pool);
     const rows = gather(source, () => pack.rowsWanted);
     const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });
     let router: Router;
@@ -165,28 +167,10 @@ class WriteRun<T> {
       this.#progress.beginPublish();
       isPublishing = true;
       const { ref } = await manifests.publish(this.#manifest(router, winners, backend.spec), expected, { signal });
-      const totalMs = this.#elapsedMs();
-      this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
-      this.#emit({ name: "write.current_published", payload: { elapsed_ms: totalMs } });
-      this.#emit({ name: "write.completed", payload: { elapsed_ms: totalMs, rows_written: rowsWritten } });
-      return {
-        runId: this.#runId,
-        manifestRef: ref,
-        winners,
-        stats: {
-          rowsWritten,
-          shards: winners.length,
-          bytes: winners.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
-          routeMs: collectedMs,
-          buildMs: builtMs - collectedMs,
-          publishMs: totalMs - builtMs,
-          totalMs,
-        },
-        runRecordRef: null,
-      };
+      return this.#result(ref, winners, { collectedMs, builtMs });
     } catch (error) {
-      // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest may
-      // be in the store, and its shards must stay.
+      // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
+      // may be in the store, and its shards must stay.
       if (!isPublishing || (signal.aborted && error === signal.reason)) await recording.removeCreated();
       throw error;
     }
@@ -196,6 +180,29 @@ class WriteRun<T> {
     await this.#sinks?.[Symbol.asyncDispose]();
     const scratch = await this.#scratch?.catch(() => undefined);
     await scratch?.[Symbol.asyncDispose]();
+  }
+
+  /** Tells the events and sums up. */
+  #result(
+    manifestRef: string,
+    winners: readonly ShardEntry[],
+    { collectedMs, builtMs }: { collectedMs: number; builtMs: number },
+  ): WriteResult {
+    const totalMs = this.#elapsedMs();
+    const rowsWritten = this.#progress.rowsRead;
+    this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
+    this.#emit({ name: "write.current_published", payload: { elapsed_ms: totalMs } });
+    this.#emit({ name: "write.completed", payload: { elapsed_ms: totalMs, rows_written: rowsWritten } });
+    const stats = {
+      rowsWritten,
+      shards: winners.length,
+      bytes: winners.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
+      routeMs: collectedMs,
+      buildMs: builtMs - collectedMs,
+      publishMs: totalMs - builtMs,
+      totalMs,
+    };
+    return { runId: this.#runId, manifestRef, winners, stats, runRecordRef: null };
   }
 
   /**
@@ -225,12 +232,13 @@ class WriteRun<T> {
       packed = spooled.read();
     }
     const router = sharding.kind === "fixed" ? sharding.router : sharding.routerFor(rowCount!);
-    this.#sinks = new ShardSinks(memory, () => this.#openScratch(), signal);
+    const pool = this.#pool;
+    this.#sinks = new ShardSinks(memory, () => this.#openScratch(), { signal, pool });
     const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
     const bytesMax = Math.min(batch.bytesMax, Math.max(1024, Math.floor(memory.bytesMax / 4 / router.shardCount)));
     const batches = packed
       .pipeThrough(new RouteStream(router, () => this.#keyEncoding))
-      .pipeThrough(new ShardBatchStream({ rowsMax: batch.rowsMax, bytesMax }, limiter));
+      .pipeThrough(new ShardBatchStream({ rowsMax: batch.rowsMax, bytesMax }, { limiter, pool }));
     await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
       .pipeTo(this.#sinks, { signal });
     return router;

@@ -178,6 +178,33 @@ test("DatabaseWriter puts an overflow chain directly after its leaf, in one piec
   deepEqual([2, 3, 4].map((page) => bytes.readUInt32BE(page * 4096)), [4, 5, 0]);
 });
 
+test("DatabaseWriter holds a few large rows at a time, however many there are", async () => {
+  const rows: Row[] = [];
+  for (let i = 0; i < 40; i++) rows.push([Buffer.from(`${i}`.padStart(6, "0")), Buffer.alloc(2 << 20, i)]);
+  for (const pageSizeBytes of [4096, 65536]) {
+    let largest = 0;
+    const pieces: Uint8Array[] = [];
+    await using writer = new DatabaseWriter(pageSizeBytes, {
+      sink(pages) {
+        largest = Math.max(largest, pages.length);
+        return Promise.resolve(void pieces.push(pages.slice()));
+      },
+    });
+    const tree = writer.beginTable("withoutRowid");
+    for (const [key, value] of rows) {
+      putKeyValueHead(tree, key.length, value.length);
+      tree.add(Buffer.concat([key, value]), 0, key.length + value.length);
+      if (tree.isFull) await writer.flush();
+    }
+    await writer.endTable("kv", SQL);
+    judge(Buffer.concat([await writer.finish(), ...pieces]), rows, `page size ${pageSizeBytes}`);
+    ok(largest < 7 * (2 << 20), `${largest} bytes at once`);
+  }
+  for (let count = 1; count < 12; count++) {
+    judge(await build(rows.slice(0, count), 4096), rows.slice(0, count), `${count}`);
+  }
+});
+
 test("DatabaseWriter gives the same bytes whether dividers wait in memory or in a spool", async () => {
   const rows: Row[] = [];
   for (let i = 0; i < 40_000; i++) rows.push([Buffer.from(`${i}`.padStart(900, "0")), new Uint8Array(0)]);
@@ -191,6 +218,7 @@ test("DatabaseWriter gives the same bytes whether dividers wait in memory or in 
         appendedBytes += piece.length;
         return Promise.resolve(void pieces.push(new Uint8Array(piece)));
       },
+      seal: () => Promise.resolve(),
       async *read() {
         yield* pieces;
       },

@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { hashSharding, memoryStore, type ObjectStore, openSnapshot, writeSnapshot } from "../../mod.ts";
+import { hashSharding, memoryStore, type ObjectStore, openSnapshot, snapshotSink, writeSnapshot } from "../../mod.ts";
 import { StoreError } from "../../src/errors.ts";
+import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
 import { ManualClock } from "../../src/testing/manual_clock.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 
@@ -122,6 +123,76 @@ test("P2 writeSnapshot(): of two writers that publish at the same time one wins 
     for (const { reason } of lost) equal(reason.code, "PUBLISH_CONFLICT");
     ok(["left", "right!"].includes(await visible(store)));
   }
+});
+
+test("P5 writeSnapshot(): a run of the same name that fails removes nothing of the one that was published", async () => {
+  for (const moment of ["before", "after"] as const) {
+    for (let failing = 1;; failing++) {
+      const inner = memoryStore();
+      const rows = Array.from({ length: 300 }, (_, index) => index);
+      const sharding = hashSharding({ shards: 3 });
+      const options = { sharding, key: (row: number) => row, value: () => "old", runId: "nightly" };
+      await writeSnapshot(rows, { ...options, store: inner });
+      const plan: Plan = { failing, moment, retryable: true, count: 0 };
+      await rejects(writeSnapshot(rows, { ...options, store: faulty(inner, plan), value: () => "new" }));
+      equal(await visible(inner), "old", `request ${failing} failed ${moment}`);
+      if (plan.count < failing) break;
+    }
+  }
+});
+
+test("P3 writeSnapshot(): shards stay when a manifest store fails in an unexpected way after publishing", async () => {
+  const store = memoryStore();
+  const inner = objectManifestStore(store);
+  const manifestStore = {
+    ...inner,
+    async publish(...given: Parameters<typeof inner.publish>) {
+      await inner.publish(...given);
+      throw new Error("connection reset after the commit");
+    },
+  };
+  const options = { store, manifestStore, sharding: hashSharding({ shards: 2 }), key: (row: number) => row };
+  await rejects(writeSnapshot(Array.from({ length: 300 }, (_, row) => row), { ...options, value: () => "new" }));
+  equal(await visible(store), "new");
+});
+
+test("snapshotSink() fails the pipe at once, also while the source is idle, and cancels it", async () => {
+  const damaged = memoryStore();
+  await damaged.put("_CURRENT", new TextEncoder().encode("{"));
+  const abort = new AbortController();
+  const cases = [{ store: damaged }, { store: memoryStore(), signal: AbortSignal.abort(new Error("early")) }, {
+    store: memoryStore(),
+    signal: abort.signal,
+  }];
+  setTimeout(() => abort.abort(new Error("late")), 20);
+  for (const change of cases) {
+    let cancelled = false;
+    const idle = new ReadableStream<number>({
+      start: (controller) => controller.enqueue(1),
+      pull: () => new Promise(() => {}),
+      cancel: () => void (cancelled = true),
+    });
+    const sink = snapshotSink<number>({
+      sharding: hashSharding({ shards: 1 }),
+      key: (row) => row,
+      value: () => "",
+      ...change,
+    });
+    await rejects(idle.pipeTo(sink));
+    await rejects(sink.result);
+    ok(cancelled);
+  }
+});
+
+test("writeSnapshot() cancels its source when it fails before it reads", async () => {
+  const store = memoryStore();
+  await store.put("_CURRENT", new TextEncoder().encode("{"));
+  let cancelled = false;
+  const rows = new ReadableStream<number>({ cancel: () => void (cancelled = true) });
+  await rejects(
+    writeSnapshot(rows, { store, sharding: hashSharding({ shards: 1 }), key: (row) => row, value: () => "" }),
+  );
+  ok(cancelled);
 });
 
 test("writeSnapshot() says at once that a store cannot be written", async () => {

@@ -100,6 +100,36 @@ test("PackStream splits large arrays: a chunk is about 1 MiB at most", async () 
   deepEqual(packs.map(({ rowCount }) => rowCount), [4, 3]);
 });
 
+test("PackStream packs large rows only as they are asked for", async () => {
+  let valuesAsked = 0;
+  const value = () => {
+    valuesAsked++;
+    return new Uint8Array(100_000);
+  };
+  const pack = new PackStream<number>({ key: (row) => row, value }, () => {});
+  const reader = gather(Array.from({ length: 5000 }, (_, index) => index), () => pack.rowsWanted).pipeThrough(pack)
+    .getReader();
+  await reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  ok(valuesAsked <= 12, `${valuesAsked} values`);
+  ok(pack.rowsWanted <= 12);
+  await reader.cancel();
+});
+
+test("gather() cancels a stream that is stalled, with the reason", async () => {
+  let reason: unknown;
+  const stalled = new ReadableStream<number>({
+    pull: () => new Promise(() => {}),
+    cancel: (given) => void (reason = given),
+  });
+  const reader = gather(stalled).getReader();
+  reader.read().catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const error = new Error("enough");
+  await reader.cancel(error);
+  equal(reason, error);
+});
+
 test("PackStream names the row of a bad key or value", async () => {
   const bad = [
     { key: () => 1.5, value: () => "" },
@@ -107,6 +137,7 @@ test("PackStream names the row of a bad key or value", async () => {
     { key: () => true as unknown as number, value: () => "" },
     { key: () => "\ud800", value: () => "" },
     { key: () => 1, value: () => 5 as unknown as string },
+    { key: () => 1, value: () => "a\ud800" },
     { key: () => 1, value: () => undefined as unknown as string },
   ];
   for (const reader of bad) {
@@ -141,7 +172,7 @@ test("ShardBatchStream goes on filling up to twice its size while the limiter de
   const limiter = new RateLimiter({ rowsPerSecond: 10 }, clock);
   const rows = Array.from({ length: 60 }, (_, index): Row => [`k${index}`, ""]);
   const source = ReadableStream.from([routed(rows, 1)]);
-  const batches = await Array.fromAsync(source.pipeThrough(new ShardBatchStream({ rowsMax: 10 }, limiter)));
+  const batches = await Array.fromAsync(source.pipeThrough(new ShardBatchStream({ rowsMax: 10 }, { limiter })));
   deepEqual(batches.map(({ rowCount, isPaid }) => [rowCount, isPaid]), [[10, true], [20, false], [20, false], [
     10,
     false,
@@ -155,7 +186,7 @@ test("RateLimitStream holds unpaid batches up, and the rate holds in the long ru
   const rows = Array.from({ length: 200 }, (_, index): Row => [`k${index}`, ""]);
   const batches: ShardBatch[] = await Array.fromAsync(
     ReadableStream.from([routed(rows, 1)])
-      .pipeThrough(new ShardBatchStream({ rowsMax: 10 }, limiter))
+      .pipeThrough(new ShardBatchStream({ rowsMax: 10 }, { limiter }))
       .pipeThrough(new RateLimitStream(limiter)),
   );
   equal(batches.flatMap(unpacked).length, 200);
@@ -171,7 +202,7 @@ test("RateLimitStream does not hang on a batch larger than the bucket, and ends 
   const rows = Array.from({ length: 50 }, (_, index): Row => [`k${index}`, ""]);
   const passed = await Array.fromAsync(
     ReadableStream.from([routed(rows, 1)])
-      .pipeThrough(new ShardBatchStream({ rowsMax: 25 }, limiter))
+      .pipeThrough(new ShardBatchStream({ rowsMax: 25 }, { limiter }))
       .pipeThrough(new RateLimitStream(limiter)),
   );
   equal(passed.flatMap(unpacked).length, 50);

@@ -6,6 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { createXXHash3 } from "hash-wasm";
 import {
   hashSharding,
@@ -199,6 +200,16 @@ test("writeSnapshot() counts rows of a stream before it routes them, for keysPer
   equal(winners.reduce((sum, { rowCount }) => sum + rowCount, 0), 1001);
 });
 
+test("writeSnapshot() needs no disk to count an array for keysPerShard", async () => {
+  const store = memoryStore();
+  const sharding = hashSharding({ keysPerShard: 10 });
+  const localRoot = join(fileURLToPath(import.meta.url), "no-folder");
+  const { winners } = await writeSnapshot(numbers(100), options(store, { sharding, localRoot }));
+  equal(winners.length, 10);
+  const stream = ReadableStream.from(numbers(100));
+  await rejects(writeSnapshot(stream, options(store, { sharding, localRoot })), { code: "STORE" });
+});
+
 test("writeSnapshot() puts everything into one shard with singleShard()", async () => {
   const store = memoryStore();
   const { winners } = await writeSnapshot(numbers(50), options(store, { sharding: singleShard() }));
@@ -262,6 +273,10 @@ test("writeSnapshot() refuses wrong options before it reads or writes anything",
     { onProgress: 1 },
     { shardPrefx: "shards" },
     { workers: 4 },
+    { retry: {} },
+    { sharding: { kind: "zzz" } },
+    { shardPrefix: "manifests" },
+    { pointerKey: "shards" },
   ];
   for (const change of wrong) {
     const store = memoryStore();
