@@ -64,11 +64,9 @@ async function openFileSpool(path: string, onDispose: () => void): Promise<ByteS
     async append(...parts) {
       const head = new Uint8Array(HEAD_BYTES);
       new DataView(head.buffer).setUint32(0, parts.reduce((sum, { length }) => sum + length, 0));
-      for (const part of [head, ...parts]) {
-        written.update(part);
-        await guarded(path, () => writeFully(file!, part, sizeBytes));
-        sizeBytes += part.length;
-      }
+      const pieces = [head, ...parts];
+      for (const piece of pieces) written.update(piece);
+      sizeBytes += await guarded(path, () => writeFully(file!, pieces, sizeBytes));
     },
     seal,
     async *read(reuse) {
@@ -76,16 +74,21 @@ async function openFileSpool(path: string, onDispose: () => void): Promise<ByteS
       await seal();
       const seen = await createDigest();
       await using source = await guarded(path, () => fs.open(path, "r"));
+      let head = await readFully(source, new Uint8Array(Math.min(HEAD_BYTES, sizeBytes)), { at: 0, path });
       for (let at = 0; at < sizeBytes;) {
-        const head = await readFully(source, new Uint8Array(HEAD_BYTES), { at, path });
-        const length = new DataView(head.buffer).getUint32(0);
-        if (at + HEAD_BYTES + length > sizeBytes) throw damaged(path, at);
-        if (reuse === undefined || room.length < length) room = new Uint8Array(length);
-        const piece = await readFully(source, room.subarray(0, length), { at: at + HEAD_BYTES, path });
+        const length = new DataView(head.buffer, head.byteOffset).getUint32(0);
+        const end = at + HEAD_BYTES + length;
+        if (end > sizeBytes) throw damaged(path, at);
+        // The head of the next piece comes along: one request for each piece.
+        const readBytes = length + (end < sizeBytes ? HEAD_BYTES : 0);
+        if (reuse === undefined || room.length < readBytes) room = new Uint8Array(readBytes);
+        const read = await readFully(source, room.subarray(0, readBytes), { at: at + HEAD_BYTES, path });
+        const piece = read.subarray(0, length);
         seen.update(head);
         seen.update(piece);
+        head = read.slice(length);
         yield piece;
-        at += HEAD_BYTES + length;
+        at = end;
       }
       if (seen.hex() !== expected) throw damaged(path, -1);
     },
@@ -107,10 +110,14 @@ async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-  }
+/** Writes all parts in one request where the system lets it; gives their length. */
+async function writeFully(file: FileHandle, parts: readonly Uint8Array[], position: number): Promise<number> {
+  const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
+  let done = (await file.writev([...parts], position)).bytesWritten;
+  if (done === sizeBytes) return sizeBytes;
+  const whole = Buffer.concat(parts);
+  while (done < sizeBytes) done += (await file.write(whole, done, sizeBytes - done, position + done)).bytesWritten;
+  return sizeBytes;
 }
 
 async function readFully(
