@@ -110,14 +110,17 @@ async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Writes all parts in one request where the system lets it; gives their length. */
+/** Writes all parts, in one request unless the system takes fewer bytes; gives their length. */
 async function writeFully(file: FileHandle, parts: readonly Uint8Array[], position: number): Promise<number> {
-  const sizeBytes = parts.reduce((sum, { length }) => sum + length, 0);
-  let done = (await file.writev([...parts], position)).bytesWritten;
-  if (done === sizeBytes) return sizeBytes;
-  const whole = Buffer.concat(parts);
-  while (done < sizeBytes) done += (await file.write(whole, done, sizeBytes - done, position + done)).bytesWritten;
-  return sizeBytes;
+  const { bytesWritten } = await file.writev([...parts], position);
+  let start = 0;
+  for (const part of parts) {
+    for (let at = Math.max(0, bytesWritten - start); at < part.length;) {
+      at += (await file.write(part, at, part.length - at, position + start + at)).bytesWritten;
+    }
+    start += part.length;
+  }
+  return start;
 }
 
 async function readFully(
