@@ -25,7 +25,7 @@ const COPY_BYTES = 1 << 20;
 const SCAN_ROWS = 512;
 
 /**
- * SQLite files built and read by `node:sqlite`, which Deno, Bun and Node have.
+ * SQLite files built and read by the runtime's own SQLite: `bun:sqlite` on Bun, `node:sqlite` on Deno and Node.
  *
  * Needs a disk: files are built in the folder for temporary files and then uploaded; a shard held in memory is put
  * there to be read.
@@ -47,6 +47,11 @@ export function nativeSqliteBackend(options: SqliteBackendOptions = {}): Backend
 
 async function openDatabase(path: string, isReadOnly: boolean): Promise<DatabaseSync> {
   try {
+    if ("Bun" in globalThis) {
+      const { Database } = await import("bun:sqlite");
+      // What is used of it here has the same names; only a row that is not there is null instead of undefined.
+      return new Database(path, isReadOnly ? { readonly: true } : { create: true }) as unknown as DatabaseSync;
+    }
     const { DatabaseSync } = await import("node:sqlite");
     return new DatabaseSync(path, { readOnly: isReadOnly });
   } catch (cause) {
@@ -166,7 +171,7 @@ class NativeShardReader implements ShardReader {
 
   get(key: Uint8Array): Uint8Array | null {
     const row = this.#select.get(key);
-    return row === undefined ? null : copyOf(row["v"]);
+    return row ? copyOf(row["v"]) : null;
   }
 
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | null)[]> {
