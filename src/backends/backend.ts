@@ -3,7 +3,8 @@
  * @module
  */
 import type { Clock } from "../clock.ts";
-import type { ObjectStore } from "../stores/store.ts";
+import type { KeyEncoding } from "../routing/key.ts";
+import type { ByteRange, ObjectStore } from "../stores/store.ts";
 import type { SortedRows } from "../rows.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import type { JsonObject } from "../bytes/python_json.ts";
@@ -20,6 +21,8 @@ export interface ShardTarget {
   readonly store: ObjectStore;
   /** Folder of the attempt in the store, without trailing slash: `shards/run_id=…/db=00000/attempt=00`. */
   readonly prefix: string;
+  /** How the keys of the rows are stored. */
+  readonly keyEncoding: KeyEncoding;
   /** Makes room for temporary files; the caller removes it. Null where there is no disk. */
   readonly scratch: (() => Promise<ScratchSpace>) | null;
   readonly clock: Clock;
@@ -65,22 +68,99 @@ export interface ShardReader extends AsyncDisposable {
   scan(range?: ScanRange): AsyncIterable<[key: Uint8Array, value: Uint8Array][]>;
 }
 
+/** What was read of a shard that stays in the store. */
+export interface RemotePart {
+  readonly bytes: Uint8Array;
+  /** Version of the file that the bytes are from; null where the store tells none. */
+  readonly etag: string | null;
+}
+
+/** What a shard's reader counts beside requests. */
+export interface ShardTally {
+  /** Pages that needed no request. */
+  cacheHits: number;
+  /** Keys that the membership filter knew to be absent. */
+  filterHits: number;
+}
+
+/** Pages of all shards of a reader, bounded together. Pages of one shard are told apart by its own `slot`. */
+export interface SharedPages {
+  get(slot: number, pageNumber: number): Uint8Array | undefined;
+  set(slot: number, pageNumber: number, page: Uint8Array): void;
+  /** A number that no other shard has. */
+  newSlot(): number;
+  /**
+   * Makes room for what a shard holds beside its pages. When room is needed for others, `release` is called and the
+   * shard lets go of it.
+   *
+   * @returns false when it is too large to be held at all.
+   */
+  hold(slot: number, sizeBytes: number, release: () => void): boolean;
+  /** Says that what a shard holds was used, so that others go first. */
+  touch(slot: number): void;
+  /** Lets go of all that is held for a slot, without calling its `release`. */
+  drop(slot: number): void;
+}
+
+/**
+ * A shard that stays in the store and is read in parts. Whoever makes it counts, limits and repeats requests, and
+ * checks that all parts are of one version of the file.
+ */
+export interface RemoteShard {
+  /** The shard's file, for errors. */
+  readonly url: string;
+  /** Length of the file that the manifest states. */
+  readonly sizeBytes: number;
+  readonly keyEncoding: KeyEncoding;
+  /** What the writer recorded about the objects in the shard's folder; undefined where it recorded nothing. */
+  readonly objects: readonly ObjectDigest[] | undefined;
+  /** Whether the manifest says that a sidecar was tried, though it may be missing. */
+  readonly mayHaveSidecar: boolean;
+  readonly pages: SharedPages;
+  readonly tally: ShardTally;
+  /**
+   * Reads a part of the file, with one GET.
+   *
+   * @throws {StoreError} retryable, when the file was replaced since the first part; what was read before is void then.
+   */
+  read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart>;
+  /**
+   * An object beside the file, whole, with one GET; null when there is none.
+   *
+   * @throws {CorruptFileError} when it is not what was recorded about it.
+   */
+  load(name: string, signal?: AbortSignal): Promise<Uint8Array | null>;
+  /** Bytes that are worth reading in vain to save a request. */
+  gapBytesMax(): number;
+  /** Tells the user of the reader something, once. */
+  warn(message: string): void;
+}
+
 /** A shard's file as the access mode made it available. */
 export type ShardFile =
   | { readonly kind: "memory"; readonly bytes: Uint8Array }
-  | { readonly kind: "file"; readonly path: string; readonly sizeBytes: number };
+  | { readonly kind: "file"; readonly path: string; readonly sizeBytes: number }
+  | { readonly kind: "remote"; readonly shard: RemoteShard };
 
-/** A shard engine. */
-export interface Backend {
-  readonly spec: BackendSpec;
+/** What reads the shards of an engine. */
+export interface ShardOpener {
   /** Name of the one file that a shard is, below the shard's folder. */
   readonly fileName: string;
+  /** The kinds of files that it can open. */
+  readonly opens: readonly ShardFile["kind"][];
+  /** Opens a shard's file; sends no request yet. @throws {CorruptFileError} when it is not one of this engine. */
+  openShard(file: ShardFile): Promise<ShardReader>;
+}
+
+/** A shard engine. */
+export interface Backend extends ShardOpener {
+  readonly spec: BackendSpec;
+  /** Fields that the manifest's column `custom` gets, for readers such as those of the Python package. */
+  readonly customFields?: JsonObject;
   /**
    * Writes a shard from its sorted rows and uploads it; nothing is left in the store when it throws.
    *
    * @throws {CorruptFileError} and the store's errors.
    */
   buildShard(rows: SortedRows, target: ShardTarget): Promise<BuiltShard>;
-  /** Opens a shard's file. @throws {CorruptFileError} when it is not one of this engine. */
-  openShard(file: ShardFile): Promise<ShardReader>;
 }

@@ -37,6 +37,7 @@ export function nativeSqliteBackend(options: SqliteBackendOptions = {}): Backend
   return {
     spec: { name: "native-sqlite", options: { pageSizeBytes } },
     fileName: SHARD_FILE,
+    opens: ["memory", "file"],
     async buildShard(rows, target) {
       const size = pageSizeBytes === "auto" ? await measurePageSize(rows) : pageSizeBytes;
       return await buildNativeShard(rows, target, size);
@@ -131,6 +132,9 @@ async function uploadFile(
 }
 
 async function openNativeShard(file: ShardFile): Promise<ShardReader> {
+  if (file.kind === "remote") {
+    throw new DbAdapterError(`Cannot read "${file.shard.url}" in parts with nativeSqliteBackend: use sqliteBackend`);
+  }
   const fs = await import("node:fs/promises");
   let folder: string | null = null;
   let path: string;

@@ -58,6 +58,7 @@ export function sqliteBackend(options: SqliteBackendOptions = {}): Backend {
   return {
     spec: { name: "sqlite", options: { pageSizeBytes } },
     fileName: SHARD_FILE,
+    opens: ["memory", "file"],
     async buildShard(rows, target) {
       const size = pageSizeBytes === "auto" ? await measurePageSize(rows) : pageSizeBytes;
       return await buildSqliteShard(rows, target, size);

@@ -11,6 +11,7 @@ import type { ScanRange, ShardFile, ShardReader } from "./backend.ts";
 /** Opens a shard's file with our own b-tree reader. @throws {CorruptFileError} when it is no shard. */
 export async function openSqliteShard(file: ShardFile): Promise<ShardReader> {
   if (file.kind === "memory") return new SqliteShardReader(await openTable(memoryPages(file.bytes)), null);
+  if (file.kind === "remote") throw new CorruptFileError(`Cannot read "${file.shard.url}" in parts yet`, -1);
   const { filePages } = await import("./file_pages.ts");
   const pages = await filePages(file.path);
   try {

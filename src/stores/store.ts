@@ -50,6 +50,13 @@ export interface ReadableStore {
    * @throws {StoreError} when a range reaches past the end, or the object changed between two parts.
    */
   getRanges(key: string, ranges: readonly ByteRange[], options?: RequestOptions): Promise<StoredRanges>;
+  /**
+   * The object; null when it still is the version `etag`, for which no body is sent. One conditional GET. Stores that
+   * cannot ask so leave it out.
+   *
+   * @throws {ObjectNotFoundError} when there is no such object.
+   */
+  getIfChanged?(key: string, etag: string, options?: RequestOptions): Promise<StoredObject | null>;
 }
 
 /** The state that an object must have for a write to happen: absent, or this very version. */

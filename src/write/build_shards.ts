@@ -66,7 +66,8 @@ async function buildShard(rows: ShardRows, context: BuildContext): Promise<Shard
   const prefix = context.attemptPrefix(shardId, 0);
   const { scratch, signal } = context;
   const sorted = rows.sorted();
-  const built = await backend.buildShard(sorted, { shardId, store, prefix, scratch, clock, signal });
+  const { keyEncoding } = context;
+  const built = await backend.buildShard(sorted, { shardId, store, prefix, keyEncoding, scratch, clock, signal });
   if (built.rowCount > sorted.rowCountMax || (built.rowCount === 0) !== (rowsOffered === 0)) {
     throw new ShardCoverageError(
       `Cannot publish shard ${shardId} as its ${rowsOffered} rows became ${built.rowCount}`,
@@ -88,8 +89,8 @@ async function buildShard(rows: ShardRows, context: BuildContext): Promise<Shard
     dbUrl: `${store.url}/${prefix}`,
     rowCount: rowsOffered,
     dbBytes: built.dbBytes,
-    minKey: minKey === undefined ? null : logicalKey(context.keyEncoding, minKey),
-    maxKey: maxKey === undefined ? null : logicalKey(context.keyEncoding, maxKey),
+    minKey: minKey === undefined ? null : logicalKey(keyEncoding, minKey),
+    maxKey: maxKey === undefined ? null : logicalKey(keyEncoding, maxKey),
     checkpointId: newHexId(),
     writerInfo: writerInfo(built, durationMs),
   };

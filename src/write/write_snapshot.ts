@@ -2,7 +2,7 @@
  * Rows in, published snapshot out: the table of contents of the write path.
  * @module
  */
-import type { BackendSpec } from "../backends/backend.ts";
+import type { Backend } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
@@ -166,7 +166,7 @@ class WriteRun<T> {
       });
       this.#progress.beginPublish();
       isPublishing = true;
-      const { ref } = await manifests.publish(this.#manifest(router, winners, backend.spec), expected, { signal });
+      const { ref } = await manifests.publish(this.#manifest(router, winners, backend), expected, { signal });
       return this.#result(ref, winners, { collectedMs, builtMs });
     } catch (error) {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
@@ -253,7 +253,7 @@ class WriteRun<T> {
     });
   }
 
-  #manifest(router: Router, shards: readonly ShardEntry[], { name, options }: BackendSpec): Manifest {
+  #manifest(router: Router, shards: readonly ShardEntry[], { spec, customFields }: Backend): Manifest {
     const { store, clock, custom, keyColumn, shardPrefix, dbPathTemplate } = this.#options;
     return {
       runId: this.#runId,
@@ -265,7 +265,7 @@ class WriteRun<T> {
       dbPathTemplate,
       shardPrefix,
       keyEncoding: this.#keyEncoding,
-      custom: { ...custom, shardyfusion: { backend: { name, options }, format_version: 1 } },
+      custom: { ...custom, ...customFields, shardyfusion: { backend: { ...spec }, format_version: 1 } },
       shards,
     };
   }

@@ -25,6 +25,7 @@ async function build(backend: Backend, rows: readonly Row[], folder: string, sig
     shardId: 0,
     store,
     prefix: "shards/db=00000/attempt=00",
+    keyEncoding: "raw" as const,
     scratch: () => Promise.resolve(scratch),
     clock: systemClock(),
     signal,
