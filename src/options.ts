@@ -3,7 +3,9 @@
  * @module
  */
 import * as v from "valibot";
-import { ConfigValidationError } from "./errors.ts";
+import { refuseOption, refuseUnknownOption } from "./option_fields.ts";
+
+export { shown } from "./option_fields.ts";
 
 /** A whole number from 1 up: for counts and size limits. */
 export const positiveInteger: v.GenericSchema<number> = v.pipe(
@@ -55,22 +57,7 @@ export function parseOptions<I, O extends object>(
   const issue = result.issues[0];
   const dotPath = v.getDotPath(issue);
   const path = [where, dotPath].filter((part) => part).join(".") || "options";
-  if (issue.type === "strict_object" && issue.expected === "never") {
-    throw new ConfigValidationError(`Cannot use option "${path}": there is no option of that name`, path);
-  }
-  const missing = issue.input === undefined;
+  if (issue.type === "strict_object" && issue.expected === "never") refuseUnknownOption(path);
   const expected = issue.message.startsWith("Invalid ") ? (issue.expected ?? "valid") : issue.message;
-  const state = missing ? "it is missing" : `current value is ${shown(issue.input)}`;
-  throw new ConfigValidationError(`Cannot use option "${path}" as it must be ${expected}: ${state}`, path);
-}
-
-/** A short rendering of any value for an error message; never throws, never long. */
-export function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
-  if (typeof value === "bigint") return `${value}n`;
-  if (typeof value === "function") return "a function";
-  if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (typeof value === "object" && value !== null) return "an object";
-  return String(value);
+  refuseOption(path, expected, issue.input);
 }

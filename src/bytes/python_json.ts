@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 
 /** A value of JSON. Whole numbers beyond 2^53 are bigint; `parseJson` gives bigint for those only. */
 export type JsonValue = null | boolean | number | bigint | string | readonly JsonValue[] | JsonObject;

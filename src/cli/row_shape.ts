@@ -4,7 +4,7 @@
  */
 import { type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import { jsonValue } from "../write/values.ts";
 

@@ -4,7 +4,7 @@
  */
 import { hashInteger, hashModulo, hashView } from "../bytes/xxh3.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import type { PackedRows } from "../rows.ts";
 import { integerHashError, keyTypeError, storedLengthError } from "./key_errors.ts";
 import { checkHashable, type Key, type KeyEncoding } from "./key.ts";

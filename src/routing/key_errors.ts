@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import type { KeyEncoding } from "./key.ts";
 
 const SHOWN_CHARACTERS_MAX = 60;

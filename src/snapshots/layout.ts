@@ -13,7 +13,7 @@
  */
 import { parseStamp, pathStamp } from "../bytes/timestamps.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 
 /** What the keys of all manifests begin with. */
 export const MANIFESTS_PREFIX = "manifests/";

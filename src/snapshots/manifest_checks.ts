@@ -6,7 +6,7 @@
  */
 import { type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
 import { parseStamp } from "../bytes/timestamps.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { RoutingSpec } from "../routing/router.ts";
 import type { SqlValue } from "../sqlite/record.ts";

@@ -14,7 +14,7 @@
 import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
 import { jsonStamp } from "../bytes/timestamps.ts";
 import { ConfigValidationError, ManifestParseError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import type { RoutingSpec } from "../routing/router.ts";
 import { type Database, openDatabase } from "../sqlite/database_reader.ts";
 import { writeDatabase } from "../sqlite/database_writer.ts";

@@ -17,7 +17,7 @@
 import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
 import { jsonStamp, parseStamp } from "../bytes/timestamps.ts";
 import { ManifestParseError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import type { CurrentPointer } from "./manifest_store.ts";
 
 /** Content type of manifests, as the store and the pointer record it. */

@@ -5,7 +5,7 @@
 import type { BigIntStats } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConfigValidationError, StoreError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 import { requireKey } from "./object_key.ts";
 
 /** Files of our own lie beside the objects and begin with this. */

@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 
 /**
  * Refuses keys that are no plain path from the store's `url` downwards.

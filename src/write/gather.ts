@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 
 /**
  * Where rows come from. Chunks of a `ReadableStream` may be rows or arrays of rows (a row that is itself an array

@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
+import { shown } from "../option_fields.ts";
 
 /** A row as an object of columns. */
 export type ColumnRow = Readonly<Record<string, unknown>>;
