@@ -32,6 +32,7 @@ export type { Manifest, ManifestRef, ShardEntry } from "./src/snapshots/manifest
 export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
 export { history, rollBack } from "./src/snapshots/history.ts";
 export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";
+export { httpStore, type HttpStoreOptions } from "./src/stores/http_store.ts";
 export { memoryStore } from "./src/stores/memory_store.ts";
 export type { BorrowedShard } from "./src/read/borrowed_shard.ts";
 export type { EncodedRow } from "./src/read/look_up.ts";

@@ -1,0 +1,259 @@
+/**
+ * Reading objects by plain HTTP: what stores that send their requests by `fetch` have in common.
+ * @module
+ */
+import { StoreError } from "../errors.ts";
+import { requireKey } from "./object_key.ts";
+import type { ByteRange, ReadableStore, StoredObject, StoredRanges } from "./store.ts";
+import { checkedBody, notFoundError, rangeError, readExactly, requireRanges, storedObject } from "./stored_object.ts";
+
+/** Sends one GET for the path of an object, which is percent-encoded, relative and checked. */
+export type SendGet = (
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal | undefined,
+) => Promise<Response>;
+
+/** Ranges of one object that are asked for at the same time: a browser and a Worker send no more. */
+const RANGES_AT_ONCE = 6;
+/** A body up to this length is read where only a range of it was wanted; longer ones up to four times the range. */
+const WHOLE_BYTES_MAX = 1 << 20;
+const CONTENT_RANGE = /^bytes (?:(\d+)-(\d+)|\*)\/(?:(\d+)|\*)$/;
+
+type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
+type Headers = Readonly<Record<string, string>>;
+
+interface RangeAnswer extends Omit<StoredRanges, "parts"> {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * The store whose requests `send` sends.
+ *
+ * | answer | what comes of it |
+ * | --- | --- |
+ * | 200, 206, 304 | the object, the range, null; anything that does not fit what was asked is a `StoreError` |
+ * | 404, 410 | `ObjectNotFoundError`, but `StoreError` where S3 says that there is no such bucket |
+ * | 416 | `StoreError` |
+ * | 403 | `StoreError`: S3 tells nobody that an object is missing who may not list |
+ * | 408, 429, 5xx, no answer | `StoreError`, retryable |
+ * | all else | `StoreError` |
+ *
+ * @param url What the store calls itself; also in errors, so that signatures in a query do not show there.
+ */
+export function fetchReads(url: string, send: SendGet): ReadableStore {
+  const source = { url, send };
+  return {
+    url,
+    async get(key, { signal } = {}) {
+      return await objectOf(await ask(source, key, { signal }), { url: `${url}/${key}`, signal });
+    },
+    async getIfChanged(key, etag, { signal } = {}) {
+      const response = await ask(source, key, { headers: { "if-none-match": etag }, signal });
+      // A server may know nothing of conditions and send the same again.
+      const isSame = response.status === 304 || strongTag(response) === etag;
+      if (!isSame) return await objectOf(response, { url: `${url}/${key}`, signal });
+      giveUp(response);
+      return null;
+    },
+    async getRanges(key, ranges, { signal } = {}) {
+      requireRanges(ranges);
+      return await rangesOf(source, key, { ranges, signal });
+    },
+  };
+}
+
+interface Source {
+  readonly url: string;
+  readonly send: SendGet;
+}
+
+interface Asked {
+  readonly headers?: Headers;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Sends a request; throws for each status that is no answer to any request of ours. */
+async function ask(source: Source, key: string, { headers, signal }: Asked): Promise<Response> {
+  requireKey(key);
+  signal?.throwIfAborted();
+  const path = key.split("/").map(encodeURIComponent).join("/").replaceAll("%3D", "=");
+  const url = `${source.url}/${key}`;
+  let response: Response;
+  try {
+    response = await source.send(path, { "accept-encoding": "identity", ...headers }, signal);
+  } catch (error) {
+    throw requestError(url, error, signal);
+  }
+  if ([200, 206, 304, 416].includes(response.status)) return response;
+  throw await statusError(url, response, signal);
+}
+
+interface Expected {
+  readonly url: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function objectOf(response: Response, { url, signal }: Expected): Promise<StoredObject> {
+  const { status } = response;
+  if (status !== 200) throw refused(response, { url, what: `status ${status} does not fit the request` });
+  const etag = strongTag(response);
+  const sizeBytes = lengthOf(response);
+  if (sizeBytes !== null) {
+    const openBody = (): Body => checkedBody(bodyOf(response), { sizeBytes, url, signal });
+    return storedObject({ etag, sizeBytes, url, signal, openBody });
+  }
+  const bytes = await response.arrayBuffer().catch((error) => {
+    throw requestError(url, error, signal);
+  });
+  const openBody = (): Body => bodyOf(new Response(bytes));
+  return storedObject({ etag, sizeBytes: bytes.byteLength, url, signal, openBody });
+}
+
+interface RangesAsked {
+  readonly ranges: readonly ByteRange[];
+  readonly signal: AbortSignal | undefined;
+}
+
+async function rangesOf(source: Source, key: string, { ranges, signal }: RangesAsked): Promise<StoredRanges> {
+  const answers: RangeAnswer[] = [];
+  // When one range fails, the others must not hold their connections.
+  const stop = new AbortController();
+  const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+  let next = 0;
+  let version: RangeAnswer | undefined;
+  async function work(): Promise<void> {
+    while (next < ranges.length && !stop.signal.aborted) {
+      const index = next++;
+      const answer = answers[index] = await rangeOf(source, key, { range: ranges[index]!, signal: either });
+      version ??= answer;
+      if (version.etag !== answer.etag || version.sizeBytes !== answer.sizeBytes) {
+        throw new StoreError(
+          `Cannot read ranges of "${source.url}/${key}" as the object was replaced meanwhile: read it anew`,
+          { url: `${source.url}/${key}`, retryable: true },
+        );
+      }
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: RANGES_AT_ONCE }, work));
+  } catch (error) {
+    stop.abort(error);
+    throw error;
+  }
+  const { etag = null, sizeBytes = null } = version ?? {};
+  return { etag, sizeBytes, parts: answers.map(({ bytes }) => bytes) };
+}
+
+interface RangeAsked {
+  readonly range: ByteRange;
+  readonly signal: AbortSignal;
+}
+
+async function rangeOf(source: Source, key: string, { range, signal }: RangeAsked): Promise<RangeAnswer> {
+  const { offset, lengthBytes } = range;
+  const end = offset + lengthBytes;
+  const response = await ask(source, key, { headers: { range: `bytes=${offset}-${end - 1}` }, signal });
+  const url = `${source.url}/${key}`;
+  const { status, headers } = response;
+  const [, first, last, total] = CONTENT_RANGE.exec(headers.get("content-range") ?? "") ?? [];
+  const sizeBytes = status === 200 ? lengthOf(response) : total === undefined ? null : Number(total);
+  if (status === 416 || (sizeBytes !== null && end > sizeBytes)) {
+    giveUp(response);
+    throw rangeError(url, range, sizeBytes);
+  }
+  const etag = strongTag(response);
+  if (status === 200 && sizeBytes !== null && sizeBytes <= Math.max(WHOLE_BYTES_MAX, 4 * lengthBytes)) {
+    const bytes = await readExactly(bodyOf(response), { sizeBytes, url, signal });
+    return { etag, sizeBytes, bytes: bytes.slice(offset, end) };
+  }
+  const what = rangeProblem(response, first);
+  if (what !== null) throw refused(response, { url, what });
+  if (Number(first) !== offset || Number(last) !== end - 1) {
+    throw refused(response, { url, what: "the answer is of another range", retryable: true });
+  }
+  return { etag, sizeBytes, bytes: await readExactly(bodyOf(response), { sizeBytes: lengthBytes, url, signal }) };
+}
+
+function rangeProblem(response: Response, first: string | undefined): string | null {
+  const { status } = response;
+  if (status === 200) return `the server answers ranges with the whole object: use access "download"`;
+  if (status !== 206) return `status ${status} does not fit the request`;
+  if (isEncoded(response)) return "the server compresses ranges: have it leave the bytes as they are";
+  if (first !== undefined) return null;
+  return "the answer does not tell its range (CORS must expose Content-Range and ETag)";
+}
+
+function refused(
+  response: Response,
+  { url, what, retryable = false }: { url: string; what: string; retryable?: boolean },
+): StoreError {
+  giveUp(response);
+  return new StoreError(`Cannot read "${url}": ${what}`, { url, status: response.status, retryable });
+}
+
+/**
+ * The error for a request that got no answer: the signal's reason when that ended it.
+ *
+ * @param url What was asked for, without a query.
+ */
+export function requestError(url: string, thrown: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (thrown instanceof StoreError) return thrown;
+  const { message = String(thrown), cause } = thrown as Error;
+  // Some runtimes tell the whole URL, and a presigned one is a secret.
+  const reason = `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`.replace(/\?[^\s"')]*/g, "?…");
+  if (!/subrequest/i.test(reason)) {
+    return new StoreError(`Cannot read "${url}": there was no answer: ${reason}`, { url, retryable: true });
+  }
+  return new StoreError(
+    `Cannot read "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or raise ` +
+      `the plan's limit of subrequests; a smaller concurrencyMax does not help`,
+    { url },
+  );
+}
+
+async function statusError(url: string, response: Response, signal: AbortSignal | undefined): Promise<unknown> {
+  const { status } = response;
+  const code = await errorCode(response);
+  if (signal?.aborted) return signal.reason;
+  if ((status === 404 || status === 410) && code !== "NoSuchBucket") return notFoundError(url);
+  const hint = status === 403 ? ": access is denied, or there is no such object" : "";
+  return new StoreError(`Cannot read "${url}": the server says ${status}${code && ` (${code})`}${hint}`, {
+    url,
+    status,
+    retryable: status === 408 || status === 429 || status >= 500,
+  });
+}
+
+/** The code in what S3 says about a failure; never the rest, which may repeat what was signed. */
+async function errorCode(response: Response): Promise<string> {
+  const chunks = response.body?.getReader();
+  const first = await chunks?.read().catch(() => undefined);
+  chunks?.cancel().catch(() => {});
+  return /<Code>(\w+)</.exec(new TextDecoder().decode(first?.value))?.[1] ?? "";
+}
+
+function giveUp(response: Response): void {
+  response.body?.cancel().catch(() => {});
+}
+
+/** Weak tags do not identify bytes. */
+function strongTag({ headers }: Response): string | null {
+  const etag = headers.get("etag");
+  return etag?.startsWith('"') ? etag : null;
+}
+
+function isEncoded({ headers }: Response): boolean {
+  return (headers.get("content-encoding") ?? "identity") !== "identity";
+}
+
+/** Length of the body; null when it is not told, or told of a compressed body that was unpacked on the way. */
+function lengthOf(response: Response): number | null {
+  const length = response.headers.get("content-length");
+  return length === null || isEncoded(response) ? null : Number(length);
+}
+
+function bodyOf({ body }: Response): Body {
+  return body as Body | null ?? new Blob().stream();
+}

@@ -1,0 +1,60 @@
+/**
+ * Objects behind any HTTP server, read only: a public bucket, a CDN, a folder of a web server.
+ * @module
+ */
+import { ConfigValidationError } from "../errors.ts";
+import { fetchReads } from "./fetch_reads.ts";
+import type { ReadableStore } from "./store.ts";
+
+/** What {@linkcode httpStore} can be told. */
+export interface HttpStoreOptions {
+  /** Where the keys begin. Its query is sent with every request, as presigned places want it. */
+  readonly url: string | URL;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Sends the requests instead of the global `fetch`: for proxies, retries, service bindings. */
+  readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+}
+
+/**
+ * A store that reads by HTTP, with the runtime's `fetch` and nothing else.
+ *
+ * The server should answer ranges (206 with `Content-Range`), tell strong ETags and lengths, and compress nothing. One
+ * that knows no ranges serves whole objects; ranges of large ones fail then. For pages of other origins, CORS must
+ * allow the header `If-None-Match` and expose `Content-Range`, `Content-Length` and `ETag`.
+ *
+ * Caches on the way answer as they like: the pointer object needs `Cache-Control: no-cache` for readers to see a new
+ * snapshot at once. Requests are sent once; what failed for a moment is told by `retryable`.
+ *
+ * @throws {ConfigValidationError} when an option is wrong.
+ *
+ * @example
+ * ```ts
+ * import { httpStore } from "./http_store.ts";
+ *
+ * const store = httpStore("https://cdn.example.org/cities/?version=1");
+ * if (store.url !== "https://cdn.example.org/cities") throw new Error("unexpected url");
+ * ```
+ */
+export function httpStore(place: string | URL | HttpStoreOptions): ReadableStore {
+  const options = typeof place === "string" || place instanceof URL ? { url: place } : place;
+  const { origin, pathname, search } = checkedBase(options.url);
+  const base = `${origin}${pathname}`.replace(/\/+$/, "");
+  return fetchReads(base, (path, headers, signal) => {
+    const init = { headers: { ...options.headers, ...headers }, ...(signal && { signal }) };
+    return (options.fetch ?? globalThis.fetch)(`${base}/${path}${search}`, init);
+  });
+}
+
+function checkedBase(url: string | URL): URL {
+  const parsed = URL.parse(url);
+  if (parsed !== null && /^https?:$/.test(parsed.protocol) && !parsed.username && !parsed.password && !parsed.hash) {
+    return parsed;
+  }
+  throw new ConfigValidationError(
+    `Cannot use option "httpStore.url" as it must be an http(s) URL without user, password and "#": ` +
+      // Not the rest, which may be secret.
+      `current value begins with ${JSON.stringify(String(url).slice(0, 12))}`,
+    "httpStore.url",
+  );
+}
