@@ -4,8 +4,10 @@
  */
 import { CorruptFileError } from "../errors.ts";
 import { openDatabase } from "../sqlite/database_reader.ts";
+import { keyIndexBuilder } from "../sqlite/key_index_builder.ts";
 import type { KeyValueTable } from "../sqlite/key_value_table.ts";
 import { memoryPages, type PageSource } from "../sqlite/page_source.ts";
+import { scanTable } from "../sqlite/scan_table.ts";
 import type { ScanRange, ShardFile, ShardReader } from "./backend.ts";
 
 /** Opens a shard's file with our own b-tree reader. @throws {CorruptFileError} when it is no shard. */
@@ -27,7 +29,7 @@ async function openTable(source: PageSource): Promise<KeyValueTable> {
   if (database.table("kv") === undefined) {
     throw new CorruptFileError('Cannot read a shard as it must have a table "kv": the file is some other database', -1);
   }
-  return database.keyValueTable("kv");
+  return database.keyValueTable("kv", { indexed: keyIndexBuilder });
 }
 
 class SqliteShardReader implements ShardReader {
@@ -48,7 +50,7 @@ class SqliteShardReader implements ShardReader {
   }
 
   scan(range?: ScanRange): AsyncIterable<[key: Uint8Array, value: Uint8Array][]> {
-    return this.#table.scan(range);
+    return scanTable(this.#table, range);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

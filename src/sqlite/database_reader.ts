@@ -5,7 +5,7 @@
 import { CorruptFileError } from "../errors.ts";
 import { isSameName, parseCreateTable, type TableDefinition } from "./create_table.ts";
 import { parseFileHeader } from "./file_header.ts";
-import { KeyValueTable } from "./key_value_table.ts";
+import { type IndexBuilderOf, KeyValueTable } from "./key_value_table.ts";
 import type { PageSource } from "./page_source.ts";
 import { RowidTable } from "./rowid_table.ts";
 import { type TreeShape, treeShape } from "./tree_shape.ts";
@@ -22,12 +22,17 @@ export interface SchemaEntry {
   readonly sql: string | null;
 }
 
-/** Names of the two columns of a key-value table. */
-export interface KeyValueColumnNames {
+/** Names of the two columns of a key-value table, and how it is looked up. */
+export interface KeyValueTableOptions {
   /** @default {"k"} */
   readonly key?: string;
   /** @default {"v"} */
   readonly value?: string;
+  /**
+   * Give `keyIndexBuilder` to have many lookups in memory answered by a hash table, which they themselves build.
+   * Without it every lookup searches the tree.
+   */
+  readonly indexed?: IndexBuilderOf | undefined;
 }
 
 const SCHEMA_TABLE: TableDefinition = {
@@ -85,9 +90,9 @@ export class Database {
    *
    * @throws {CorruptFileError} when there is no such table, or it has not these columns.
    */
-  keyValueTable(name: string = "kv", columns: KeyValueColumnNames = {}): KeyValueTable {
+  keyValueTable(name: string = "kv", options: KeyValueTableOptions = {}): KeyValueTable {
     const { rootPage, definition } = this.#tableToRead(name);
-    const { key = "k", value = "v" } = columns;
+    const { key = "k", value = "v", indexed } = options;
     const { primaryKey } = definition;
     const isKey = definition.isWithoutRowid && primaryKey.length === 1 && isSameName(primaryKey[0]!, key);
     // Records begin with the primary key, whatever the order of the columns in the statement.
@@ -100,7 +105,7 @@ export class Database {
         -1,
       );
     }
-    return new KeyValueTable({ shape: this.#shape, rootPage, valueColumn: valueIndex + 1 });
+    return new KeyValueTable({ shape: this.#shape, rootPage, valueColumn: valueIndex + 1 }, indexed);
   }
 
   #tableToRead(name: string): { rootPage: number; definition: TableDefinition } {

@@ -2,41 +2,30 @@
  * Reads tables such as `kv (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID`: index b-trees ordered by a blob key.
  * @module
  */
-import { copyPart, Cursor } from "./cursor.ts";
 import type { KeyIndex } from "./key_index.ts";
-import { type KeyIndexBuilder, keyIndexBuilder } from "./key_index_builder.ts";
-import { columnsOf, type KeyValueTree, Lookup } from "./lookup.ts";
+import type { KeyIndexBuilder } from "./key_index_builder.ts";
+import { type KeyValueTree, Lookup } from "./lookup.ts";
 import { checkedPage, feed } from "./overflow.ts";
 
-/** A row of a key-value table; both are copies that the caller owns. */
-export type KeyValueRow = [key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>];
-
-/** What rows a scan gives. */
-export interface KeyRange {
-  /** First key, included; all from the beginning without one. */
-  readonly from?: Uint8Array;
-  /** Where to stop, excluded; all to the end without one. */
-  readonly to?: Uint8Array;
-  readonly signal?: AbortSignal;
-}
-
-const BATCH_ROWS_MAX = 1024;
-const BATCH_BYTES_MAX = 1 << 18;
 /** How many pages `getMany` holds at once beside what the source caches. */
 const PAGES_AT_ONCE_MAX = 256;
 
+/** Prepares the index of a table, or gives null where it can have none: `keyIndexBuilder`, or nothing at all. */
+export type IndexBuilderOf = (tree: KeyValueTree) => KeyIndexBuilder | null;
+
 /** A table of blob keys and values. Keys are ordered by their bytes, shorter before longer. */
 export class KeyValueTable {
-  readonly #tree: KeyValueTree;
+  /** Where the table stands in its file, for those who walk through it. */
+  readonly tree: KeyValueTree;
   /** A finished search that the next `get` uses again; null while one is under way. */
   #spare: Lookup | null = null;
   /** Answers most look-ups, once it is built; null as long as it is not, and where it cannot be. */
   #index: KeyIndex | null = null;
   #indexBuilder: KeyIndexBuilder | null;
 
-  constructor(tree: KeyValueTree) {
-    this.#tree = tree;
-    this.#indexBuilder = keyIndexBuilder(tree);
+  constructor(tree: KeyValueTree, indexed?: IndexBuilderOf) {
+    this.tree = tree;
+    this.#indexBuilder = indexed?.(tree) ?? null;
   }
 
   /**
@@ -51,14 +40,14 @@ export class KeyValueTable {
   ): Uint8Array<ArrayBuffer> | null | Promise<Uint8Array<ArrayBuffer> | null> {
     const indexed = this.#index?.get(key);
     if (indexed !== undefined) return indexed;
-    const lookup = (this.#spare ?? new Lookup(this.#tree)).begin(key);
+    const lookup = (this.#spare ?? new Lookup(this.tree)).begin(key);
     this.#spare = null;
-    const { source, pageSizeBytes } = this.#tree.shape;
+    const { source, pageSizeBytes } = this.tree.shape;
     const whole = source.contiguous;
     if (whole !== undefined) {
       while (lookup.wanted !== 0) lookup.advance(whole, (lookup.wanted - 1) * pageSizeBytes);
     } else {
-      const waiting = feed(this.#tree.shape, lookup, signal);
+      const waiting = feed(this.tree.shape, lookup, signal);
       if (waiting !== undefined) return waiting.then(() => lookup.value);
     }
     const value = lookup.value;
@@ -81,7 +70,7 @@ export class KeyValueTable {
     signal?.throwIfAborted();
     const values: (Uint8Array<ArrayBuffer> | null)[] = new Array(keys.length).fill(null);
     let open: { lookup: Lookup; index: number }[] = [];
-    let lookup = new Lookup(this.#tree);
+    let lookup = new Lookup(this.tree);
     keys.forEach((key, index) => {
       const indexed = this.#index?.get(key);
       if (indexed !== undefined) {
@@ -94,7 +83,7 @@ export class KeyValueTable {
         values[index] = lookup.value;
       } else {
         open.push({ lookup, index });
-        lookup = new Lookup(this.#tree);
+        lookup = new Lookup(this.tree);
       }
     });
     while (open.length > 0) {
@@ -107,47 +96,6 @@ export class KeyValueTable {
     return values;
   }
 
-  /**
-   * Rows in ascending order of their keys, in arrays of up to 1024 rows or about 256 KiB (more where one row is
-   * larger).
-   *
-   * @throws {CorruptFileError} as soon as damage is met; rows before it have been given.
-   */
-  async *scan(range: KeyRange = {}): AsyncGenerator<KeyValueRow[], void, undefined> {
-    const { to, signal } = range;
-    signal?.throwIfAborted();
-    const { shape } = this.#tree;
-    const cursor = await this.#cursorAt(range);
-    let batch: KeyValueRow[] = [];
-    let batchBytes = 0;
-    let last: Uint8Array | undefined;
-    for (let step = cursor.step(); step !== "end"; step = cursor.step()) {
-      if (step === "wait") {
-        await cursor.wait(signal);
-        continue;
-      }
-      const payload = cursor.payload();
-      const columns = columnsOf(this.#tree, payload);
-      const keyCopy = copyPart(shape, payload, { span: columns.key, signal });
-      const key = keyCopy instanceof Uint8Array ? keyCopy : await keyCopy;
-      if (last !== undefined && compareBytes(last, key) >= 0) throw cursor.corruptRow("keys must ascend");
-      if (to !== undefined && compareBytes(key, to) >= 0) break;
-      last = key;
-      const valueCopy = copyPart(shape, payload, { span: columns.value, signal });
-      const value = valueCopy instanceof Uint8Array ? valueCopy : await valueCopy;
-      batch.push([key, value]);
-      batchBytes += key.byteLength + value.byteLength;
-      if (batch.length < BATCH_ROWS_MAX && batchBytes < BATCH_BYTES_MAX) continue;
-      yield batch;
-      signal?.throwIfAborted();
-      // The caller owns the last key and may have changed it.
-      last = undefined;
-      batch = [];
-      batchBytes = 0;
-    }
-    if (batch.length > 0) yield batch;
-  }
-
   #buildIndex(builder: KeyIndexBuilder): void {
     builder.step();
     if (!builder.isDone) return;
@@ -155,16 +103,8 @@ export class KeyValueTable {
     this.#indexBuilder = null;
   }
 
-  async #cursorAt(range: KeyRange): Promise<Cursor> {
-    const { shape, rootPage } = this.#tree;
-    if (range.from === undefined) return new Cursor(shape, "index", rootPage);
-    const lookup = new Lookup(this.#tree).beginSeek(range.from);
-    await feed(shape, lookup, range.signal);
-    return Cursor.from(shape, lookup.path ?? []);
-  }
-
   #advanceAtHand(lookup: Lookup): void {
-    const { shape } = this.#tree;
+    const { shape } = this.tree;
     const { source, pageSizeBytes } = shape;
     while (lookup.wanted !== 0) {
       if (source.contiguous !== undefined) {
@@ -179,7 +119,7 @@ export class KeyValueTable {
 
   /** Gives each search the page that it waits for, and what is at hand behind that. */
   async #advanceTogether(lookups: readonly Lookup[], signal?: AbortSignal): Promise<void> {
-    const { shape } = this.#tree;
+    const { shape } = this.tree;
     const { source } = shape;
     const byPage = new Map<number, Lookup[]>();
     for (const lookup of lookups) {
@@ -202,13 +142,4 @@ export class KeyValueTable {
       });
     }
   }
-}
-
-/** Negative, 0 or positive, as SQLite orders blobs: by bytes, then the shorter first. */
-function compareBytes(one: Uint8Array, other: Uint8Array): number {
-  const shared = Math.min(one.length, other.length);
-  for (let i = 0; i < shared; i++) {
-    if (one[i] !== other[i]) return one[i]! - other[i]!;
-  }
-  return one.length - other.length;
 }

@@ -78,6 +78,10 @@ export class Lookup implements PageConsumer {
     this.#localMax = tree.shape.indexLocalMax;
   }
 
+  get chainPages(): number {
+    return (this.#copy ?? this.#compare)?.chainPages ?? 1;
+  }
+
   /** Begins a search for a key's value. */
   begin(key: Uint8Array): this {
     this.#key = key;

@@ -2,8 +2,10 @@
  * The SQLite file format in plain TypeScript: reading b-trees page by page, and writing databases front to back.
  * @module
  */
-export { Database, type KeyValueColumnNames, openDatabase, type SchemaEntry } from "./database_reader.ts";
-export { type KeyRange, type KeyValueRow, KeyValueTable } from "./key_value_table.ts";
+export { Database, type KeyValueTableOptions, openDatabase, type SchemaEntry } from "./database_reader.ts";
+export { type IndexBuilderOf, KeyValueTable } from "./key_value_table.ts";
+export { keyIndexBuilder } from "./key_index_builder.ts";
+export { type KeyRange, type KeyValueRow, scanTable } from "./scan_table.ts";
 export { type RowidRow, RowidTable, type RowsOptions } from "./rowid_table.ts";
 export { type ColumnDefinition, parseCreateTable, type TableDefinition } from "./create_table.ts";
 export { type FileHeader, parseFileHeader } from "./file_header.ts";

@@ -11,6 +11,8 @@ import { corruptLink, corruptPage, type Payload, type TreeShape, u32At } from ".
 export interface PageConsumer {
   /** The page to give next; 0 when done. */
   readonly wanted: number;
+  /** How many pages of an overflow chain are wanted from there on; 1 for a page of the tree. */
+  readonly chainPages: number;
   /** Takes the page wanted, which begins at `bytes[pageStart]`. */
   advance(bytes: Uint8Array, pageStart: number): void;
 }
@@ -32,11 +34,34 @@ export function feed(shape: TreeShape, consumer: PageConsumer, signal?: AbortSig
 }
 
 async function feedLater(shape: TreeShape, consumer: PageConsumer, signal?: AbortSignal): Promise<void> {
+  const { source } = shape;
+  let loaded = new Map<number, Uint8Array>();
   while (consumer.wanted !== 0) {
     signal?.throwIfAborted();
-    const page = shape.source.peek(consumer.wanted) ?? await shape.source.load(consumer.wanted, signal);
+    let page = loaded.get(consumer.wanted) ?? source.peek(consumer.wanted);
+    if (page === undefined) {
+      loaded = await loadTogether(shape, likelyPages(shape, consumer), signal);
+      page = loaded.get(consumer.wanted)!;
+    }
     consumer.advance(checkedPage(shape, consumer.wanted, page), 0);
   }
+}
+
+/** The page that a consumer wants, and what it will probably want after it. */
+export function likelyPages({ source }: TreeShape, { wanted, chainPages }: PageConsumer): readonly number[] {
+  return chainPages > 1 && source.chain !== undefined ? source.chain(wanted, chainPages) : [wanted];
+}
+
+/** Distinct pages by number, in as few requests as the source can do with. */
+export async function loadTogether(
+  { source }: TreeShape,
+  pageNumbers: readonly number[],
+  signal?: AbortSignal,
+): Promise<Map<number, Uint8Array>> {
+  const pages = source.loadMany === undefined
+    ? await Promise.all(pageNumbers.map((pageNumber) => source.load(pageNumber, signal)))
+    : await source.loadMany(pageNumbers, signal);
+  return new Map(pageNumbers.map((pageNumber, index) => [pageNumber, pages[index] ?? new Uint8Array(0)]));
 }
 
 /** The page itself. @throws {CorruptFileError} when the source gave less than a page. */
@@ -58,6 +83,11 @@ class Chain {
     this.#payload = payload;
     this.wanted = payload.overflowPage;
     this.position = payload.localBytes;
+  }
+
+  /** Pages from `wanted` on that hold the payload up to `end`. */
+  pagesTo(end: number): number {
+    return Math.ceil((end - this.position) / (this.#shape.usableBytes - 4));
   }
 
   /** Moves behind the page given; tells how many bytes of content it holds, from `pageStart + 4` on. */
@@ -95,6 +125,10 @@ export class PayloadCopy implements PageConsumer {
     return this.#chain.position >= this.#from + this.bytes.byteLength ? 0 : this.#chain.wanted;
   }
 
+  get chainPages(): number {
+    return this.#chain.pagesTo(this.#from + this.bytes.byteLength);
+  }
+
   advance(bytes: Uint8Array, pageStart: number): void {
     const position = this.#chain.position;
     const end = position + this.#chain.take(bytes, pageStart);
@@ -115,6 +149,7 @@ export class PayloadCompare implements PageConsumer {
   readonly #chain: Chain;
   readonly #from: number;
   readonly #length: number;
+  readonly #sizeBytes: number;
 
   /** @param span First byte of the part in the payload, and its length. The local bytes must be known to be equal. */
   constructor([shape, payload]: readonly [TreeShape, Payload], key: Uint8Array, span: readonly [number, number]) {
@@ -122,6 +157,12 @@ export class PayloadCompare implements PageConsumer {
     [this.#from, this.#length] = span;
     this.#chain = new Chain(shape, payload);
     this.wanted = this.#chain.wanted;
+    this.#sizeBytes = payload.sizeBytes;
+  }
+
+  /** The rest of the row too: if the keys are equal it is wanted next. */
+  get chainPages(): number {
+    return this.#chain.pagesTo(this.#sizeBytes);
   }
 
   advance(bytes: Uint8Array, pageStart: number): void {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { filePages } from "../../src/backends/file_pages.ts";
-import { openDatabase, PageCache } from "../../src/sqlite/mod.ts";
+import { openDatabase, PageCache, scanTable } from "../../src/sqlite/mod.ts";
 import { allOf, databaseBytes, equalBytes, KV_TABLE } from "../sqlite/sqlite_judge.ts";
 
 const bytes = databaseBytes({ pageSizeBytes: 1024 }, (database) => {
@@ -40,7 +40,7 @@ test("filePages() gives every page without waiting, whatever the size of its cac
       for (let i = 0; i < 500; i++) {
         equalBytes(kv.get(Uint8Array.of(i >> 8, i)), new Uint8Array(100).fill(i), `key ${i}`);
       }
-      equal((await allOf(kv.scan())).length, 500);
+      equal((await allOf(scanTable(kv))).length, 500);
     }
   });
 });

@@ -1,7 +1,7 @@
 // Judge: SQLite wrote the files, and each is damaged at one known place; the error must name what is wrong there.
 import { equal, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
-import { memoryPages, openDatabase } from "../../src/sqlite/mod.ts";
+import { memoryPages, openDatabase, scanTable } from "../../src/sqlite/mod.ts";
 import { allOf, databaseBytes, KV_TABLE, LatePages } from "./sqlite_judge.ts";
 
 const PAGE_BYTES = 512;
@@ -40,8 +40,8 @@ class Patient {
       const kv = (await openDatabase(source)).keyValueTable();
       if (get !== undefined) throws(() => kv.get(key), { code: "CORRUPT_FILE", message: get });
       else await kv.get(key);
-      if (scan !== undefined) await rejects(allOf(kv.scan()), { code: "CORRUPT_FILE", message: scan });
-      else await allOf(kv.scan());
+      if (scan !== undefined) await rejects(allOf(scanTable(kv)), { code: "CORRUPT_FILE", message: scan });
+      else await allOf(scanTable(kv));
     }
   }
 }
@@ -66,13 +66,13 @@ test("KeyValueTable refuses a tree whose page is its own child", async () => {
   await file.refuses(keyOf(99), /more than 20 levels/, /reached more than once|keys must ascend/);
 });
 
-test("KeyValueTable.scan() refuses a page that is reached twice", async () => {
+test("scanTable() refuses a page that is reached twice", async () => {
   const file = await patient(60, 30);
   file.view.setUint32(file.cell(file.rootPage, 1), file.child(0));
   await file.refuses(keyOf(0), undefined, /keys must ascend/);
 });
 
-test("KeyValueTable.scan() refuses rows in another order", async () => {
+test("scanTable() refuses rows in another order", async () => {
   const file = await patient(4, 10);
   const pointers = file.page(file.rootPage) + 8;
   const first = file.view.getUint16(pointers);
@@ -125,13 +125,13 @@ test("KeyValueTable refuses an overflow chain that goes on behind its end, and o
   await file.refuses(keyOf(0), /Cannot read page 0 of the database, named by page/, /Cannot read page 0/);
 });
 
-test("KeyValueTable.scan() refuses chains that are longer together than the file", async () => {
+test("scanTable() refuses chains that are longer together than the file", async () => {
   const file = await patient(4, 2000);
   const chainOf = (cellIndex: number): number =>
     file.cell(file.rootPage, cellIndex) + 3 + localBytesOf(file, cellIndex);
   for (let i = 1; i < 4; i++) file.view.setUint32(chainOf(i), file.view.getUint32(chainOf(0)));
   const whole = (await openDatabase(memoryPages(file.bytes))).keyValueTable();
-  equal((await allOf(whole.scan())).length, 4);
+  equal((await allOf(scanTable(whole))).length, 4);
   // Cut behind the chain that all rows now share.
   file.view.setUint32(28, 8);
   const cut = new Patient(file.bytes.slice(0, 8 * PAGE_BYTES), file.rootPage);

@@ -2,7 +2,7 @@
 import { equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { CorruptFileError } from "../../src/errors.ts";
-import { memoryPages, openDatabase, type PageSource } from "../../src/sqlite/mod.ts";
+import { keyIndexBuilder, memoryPages, openDatabase, type PageSource, scanTable } from "../../src/sqlite/mod.ts";
 import { databaseBytes, KV_TABLE, LatePages, randomOf } from "./sqlite_judge.ts";
 
 const isSoak = process.env["SHARDYFUSION_SOAK"] === "1";
@@ -62,8 +62,8 @@ async function readAll(source: PageSource, specimen: Specimen): Promise<number> 
     for (const rowid of [1, 12, 24, 99]) await table.getByRowid(rowid);
     return rowCount;
   }
-  const kv = database.keyValueTable("kv");
-  for await (const rows of kv.scan()) {
+  const kv = database.keyValueTable("kv", { indexed: keyIndexBuilder });
+  for await (const rows of scanTable(kv)) {
     rowCount += rows.length;
     for (const [key, value] of rows) sumBytes += key.byteLength + value.byteLength;
   }
@@ -74,7 +74,7 @@ async function readAll(source: PageSource, specimen: Specimen): Promise<number> 
 
 async function readKeys(source: PageSource, specimen: Specimen): Promise<void> {
   if (specimen.table !== undefined) return;
-  const kv = (await openDatabase(source)).keyValueTable("kv");
+  const kv = (await openDatabase(source)).keyValueTable("kv", { indexed: keyIndexBuilder });
   for (const key of [...specimen.keys.slice(0, 3), specimen.keys.at(-1)!, new Uint8Array([9])]) {
     const value = await kv.get(key);
     ok(value === null || value.byteLength <= specimen.bytes.byteLength);
@@ -152,7 +152,7 @@ for (const specimen of specimens) {
 }
 
 test(
-  "KeyValueTable.scan() visits no more pages than the file has, however they are linked",
+  "scanTable() visits no more pages than the file has, however they are linked",
   { timeout: 60_000 },
   async () => {
     const specimen = specimens[1]!;

@@ -2,7 +2,14 @@
 import { equal, ok } from "node:assert/strict";
 import type { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { type KeyValueRow, memoryPages, openDatabase, type PageSource } from "../../src/sqlite/mod.ts";
+import {
+  keyIndexBuilder,
+  type KeyValueRow,
+  memoryPages,
+  openDatabase,
+  type PageSource,
+  scanTable,
+} from "../../src/sqlite/mod.ts";
 import {
   allOf,
   databaseBytes,
@@ -192,7 +199,7 @@ function boundOf(rows: readonly KeyValueRow[], chance: Chance): Uint8Array {
 
 async function check(source: PageSource, truth: Truth, label: string): Promise<void> {
   const database = await openDatabase(source);
-  const kv = database.keyValueTable("kv");
+  const kv = database.keyValueTable("kv", { indexed: keyIndexBuilder });
   const known = new Set(truth.rows.map(([key]) => Buffer.from(key).toString("latin1")));
   const absent: Uint8Array[] = [new Uint8Array(0), new Uint8Array([255, 255])];
   for (const [key, value] of truth.rows) {
@@ -202,8 +209,8 @@ async function check(source: PageSource, truth: Truth, label: string): Promise<v
   for (const key of absent) {
     if (!known.has(Buffer.from(key).toString("latin1"))) equal(await kv.get(key), null, label);
   }
-  equalRows(await allOf(kv.scan()), truth.rows, label);
-  for (const { rows, ...range } of truth.ranges) equalRows(await allOf(kv.scan(range)), rows, label);
+  equalRows(await allOf(scanTable(kv)), truth.rows, label);
+  for (const { rows, ...range } of truth.ranges) equalRows(await allOf(scanTable(kv, range)), rows, label);
   const many = await kv.getMany([...truth.rows.map(([key]) => key), ...absent.slice(0, 2)]);
   truth.rows.forEach(([, value], i) => equalBytes(many[i], value, label));
   for (const [name, expected] of truth.tables) {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { filePages } from "../../src/backends/file_pages.ts";
-import { memoryPages, openDatabase } from "../../src/sqlite/mod.ts";
+import { memoryPages, openDatabase, scanTable } from "../../src/sqlite/mod.ts";
 import { allOf, databaseBytes, equalBytes, equalRows, KV_TABLE, LatePages, rowsOf } from "./sqlite_judge.ts";
 
 const fixtures = fileURLToPath(new URL("../fixtures/snapshots/", import.meta.url));
@@ -61,7 +61,7 @@ for (const fixture of readdirSync(fixtures)) {
         for (const source of [onDisk, late, memoryPages(readFileSync(path))]) {
           const kv = (await openDatabase(source)).keyValueTable();
           for (const entry of mine) ok(isValueOf(entry, (await kv.get(keyOf(entry)))!), JSON.stringify(entry.key));
-          equal((await allOf(kv.scan())).length, mine.length);
+          equal((await allOf(scanTable(kv))).length, mine.length);
           equal(await kv.get(new Uint8Array([1, 2, 3])), null);
         }
         foundCount += mine.length;
@@ -113,7 +113,7 @@ test("KeyValueTable gives copies, whatever kind of array the file lies in", asyn
   const kv = (await openDatabase(memoryPages(file))).keyValueTable();
   const value = kv.get(keyBytes(7)) as Uint8Array;
   value.fill(0xee);
-  const [rows] = [await allOf(kv.scan({ to: keyBytes(8) }))];
+  const [rows] = [await allOf(scanTable(kv, { to: keyBytes(8) }))];
   rows[7]![1].fill(0xdd);
   equal(Object.getPrototypeOf(value), Uint8Array.prototype);
   equal(Buffer.compare(file, manyRows), 0);
@@ -133,25 +133,25 @@ test("KeyValueTable.getMany() loads the pages of a level together, each once", a
   deepEqual(await kv.getMany([]), []);
 });
 
-test("KeyValueTable.scan() reads ahead where several pages can be loaded in one go", async () => {
+test("scanTable() reads ahead where several pages can be loaded in one go", async () => {
   const source = new LatePages(manyRows, () => false, true);
   const kv = (await openDatabase(source)).keyValueTable();
-  const truth = await allOf((await openDatabase(memoryPages(manyRows))).keyValueTable().scan());
-  equalRows(await allOf(kv.scan()), truth, "scan");
+  const truth = await allOf(scanTable((await openDatabase(memoryPages(manyRows))).keyValueTable()));
+  equalRows(await allOf(scanTable(kv)), truth, "scan");
   equal(truth.length, 3000);
   ok(source.manyLoads.length < source.pageCount / 4, `${source.manyLoads.length} requests`);
 });
 
-test("KeyValueTable.scan() from a bound to a bound visits only the pages between them", async () => {
+test("scanTable() from a bound to a bound visits only the pages between them", async () => {
   const source = new LatePages(manyRows, () => true);
   const kv = (await openDatabase(source)).keyValueTable();
   source.peeks = 0;
-  const rows = await allOf(kv.scan({ from: keyBytes(1000), to: keyBytes(1020) }));
+  const rows = await allOf(scanTable(kv, { from: keyBytes(1000), to: keyBytes(1020) }));
   deepEqual(rows.map(([key]) => new DataView(key.buffer).getUint32(0)), Array.from({ length: 20 }, (_, i) => 1000 + i));
   ok(source.peeks < 20, `${source.peeks} pages`);
-  deepEqual(await allOf(kv.scan({ from: keyBytes(5), to: keyBytes(5) })), []);
-  deepEqual(await allOf(kv.scan({ from: keyBytes(9), to: keyBytes(5) })), []);
-  deepEqual(await allOf(kv.scan({ from: keyBytes(3000) })), []);
+  deepEqual(await allOf(scanTable(kv, { from: keyBytes(5), to: keyBytes(5) })), []);
+  deepEqual(await allOf(scanTable(kv, { from: keyBytes(9), to: keyBytes(5) })), []);
+  deepEqual(await allOf(scanTable(kv, { from: keyBytes(3000) })), []);
 });
 
 test("KeyValueTable rejects with the signal's reason when aborted", async () => {
@@ -159,7 +159,7 @@ test("KeyValueTable rejects with the signal's reason when aborted", async () => 
   const controller = new AbortController();
   const { signal } = controller;
   const kv = (await openDatabase(new LatePages(manyRows, () => false), signal)).keyValueTable();
-  const scan = kv.scan({ signal });
+  const scan = scanTable(kv, { signal });
   await scan.next();
   controller.abort(reason);
   const isReason = (error: unknown) => error === reason;
@@ -240,7 +240,7 @@ test("openDatabase() says what is wrong with a file that it does not read", asyn
   throws(() => database.rowidTable("w"), { code: "CORRUPT_FILE", message: /must have row ids/ });
   throws(() => database.rowidTable("seen"), { code: "CORRUPT_FILE", message: /no table of that name/ });
   throws(() => database.keyValueTable("x").get(new Uint8Array(1)), { code: "CORRUPT_FILE", message: /must be a blob/ });
-  await rejects(allOf(database.keyValueTable("x").scan()), { code: "CORRUPT_FILE", message: /must be a blob/ });
+  await rejects(allOf(scanTable(database.keyValueTable("x"))), { code: "CORRUPT_FILE", message: /must be a blob/ });
 });
 
 test("RowidTable gives texts whole that hold NUL or begin with a byte order mark, and NaN as NULL", async () => {
@@ -272,7 +272,7 @@ test("KeyValueTable reads what DELETE left of a table", async () => {
     rows = rowsOf(database);
   });
   equal(rows.length, 40);
-  equalRows(await allOf((await openDatabase(memoryPages(bytes))).keyValueTable().scan()), rows, "rows");
+  equalRows(await allOf(scanTable((await openDatabase(memoryPages(bytes))).keyValueTable())), rows, "rows");
 });
 
 test("openDatabase() refuses pages that are cut short, or of another length than the header says", async () => {
@@ -280,7 +280,7 @@ test("openDatabase() refuses pages that are cut short, or of another length than
   short.load = (pageNumber) => Promise.resolve(manyRows.slice(0, pageNumber === 1 ? 512 : 500));
   const kv = (await openDatabase(short)).keyValueTable();
   await rejects(async () => await kv.get(keyBytes(1)), { code: "CORRUPT_FILE", message: /cut short to 500 bytes/ });
-  await rejects(allOf(kv.scan()), { code: "CORRUPT_FILE", message: /cut short to 500 bytes/ });
+  await rejects(allOf(scanTable(kv)), { code: "CORRUPT_FILE", message: /cut short to 500 bytes/ });
   const odd = { ...memoryPages(manyRows), pageSizeBytes: 1024, peek: () => manyRows, load: () => Promise.reject() };
   await rejects(openDatabase(odd), {
     code: "CORRUPT_FILE",
@@ -300,6 +300,6 @@ test("KeyValueTable.get() refuses a row of no bytes at the very end of a page", 
   for (const source of [memoryPages(bytes), new LatePages(bytes, () => true)]) {
     const kv = (await openDatabase(source)).keyValueTable();
     throws(() => kv.get(new Uint8Array([1])), { code: "CORRUPT_FILE", byteOffset: 1020 });
-    await rejects(allOf(kv.scan()), { code: "CORRUPT_FILE" });
+    await rejects(allOf(scanTable(kv)), { code: "CORRUPT_FILE" });
   }
 });

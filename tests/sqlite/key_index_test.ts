@@ -68,7 +68,7 @@ async function indexOf(bytes: Bytes, hash: KeyHash = hashKeyBytes): Promise<KeyI
 }
 
 async function tableOf(bytes: Bytes): Promise<KeyValueTable> {
-  return (await openDatabase(memoryPages(bytes))).keyValueTable("kv");
+  return (await openDatabase(memoryPages(bytes))).keyValueTable("kv", { indexed: keyIndexBuilder });
 }
 
 /** Keys that are seldom there, though their neighbours are. */
