@@ -6,7 +6,7 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import { createDigest } from "../bytes/digest.ts";
+import { createDigest } from "../bytes/fast_digest.ts";
 import { DbAdapterError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import type { SortedRows } from "../rows.ts";

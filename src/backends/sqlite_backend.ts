@@ -3,7 +3,8 @@
  * @module
  */
 import * as v from "valibot";
-import { createDigest, type Digest } from "../bytes/digest.ts";
+import type { Digest } from "../bytes/digest.ts";
+import { createDigest } from "../bytes/fast_digest.ts";
 import { parseOptions } from "../options.ts";
 import type { SortedRows } from "../rows.ts";
 import { DatabaseWriter } from "../sqlite/database_writer.ts";

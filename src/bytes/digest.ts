@@ -2,7 +2,6 @@
  * XXH3-64 digests of whole files, fed piece by piece: what manifests and guards record of an object.
  * @module
  */
-import type { IHasher } from "hash-wasm";
 import { Xxh3 } from "./xxh3.ts";
 
 /** Digest of bytes that come in pieces, cut anywhere. */
@@ -13,54 +12,8 @@ export interface Digest {
   hex(): string;
 }
 
-/**
- * A new digest: in WebAssembly, or in TypeScript where code may not be compiled at run time, as in Workers. Both give
- * the same; WebAssembly is three to four times as fast.
- */
-export async function createDigest(): Promise<Digest> {
-  const idle = idleHashers.pop();
-  if (idle !== undefined) return wasmDigest(idle);
-  if (!await canCompile()) return typescriptDigest();
-  const { createXXHash3 } = await import("hash-wasm");
-  return wasmDigest(await createXXHash3());
-}
-
-/** Hashers that are done, for the next digests: to make one takes as long as to hash a megabyte. */
-const idleHashers: IHasher[] = [];
-const IDLE_HASHERS_MAX = 16;
-
-function wasmDigest(hasher: IHasher): Digest {
-  hasher.init();
-  let isDone = false;
-  return {
-    update(bytes) {
-      if (isDone) throw new TypeError("Cannot update a digest that is done");
-      hasher.update(bytes);
-    },
-    hex() {
-      if (isDone) throw new TypeError("Cannot use a digest twice");
-      isDone = true;
-      const digits = hasher.digest("hex");
-      if (idleHashers.length < IDLE_HASHERS_MAX) idleHashers.push(hasher);
-      return digits;
-    },
-  };
-}
-
-/**
- * Tries an empty module. hash-wasm itself must not be what finds out: once a compilation of it has failed, it keeps its
- * lock, and every later call waits for ever.
- */
-async function canCompile(): Promise<boolean> {
-  try {
-    await WebAssembly.compile(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function typescriptDigest(): Digest {
+/** A new digest in TypeScript: needs no compiler at run time and little code. `createDigest` is faster where it can. */
+export function typescriptDigest(): Digest {
   const hasher = new Xxh3();
   return {
     update: (bytes) => hasher.update(bytes),

@@ -5,7 +5,7 @@
  * the number of shards, a row that is missing, or a digest of a shard. Manifests of the Python package have none.
  * @module
  */
-import { createDigest } from "../bytes/digest.ts";
+import { createDigest } from "../bytes/fast_digest.ts";
 import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
 import type { ManifestRow } from "./manifest_checks.ts";
 

@@ -3,7 +3,7 @@
  * @module
  */
 import type { FileHandle } from "node:fs/promises";
-import { createDigest } from "../bytes/digest.ts";
+import { createDigest } from "../bytes/fast_digest.ts";
 import type { ByteSpool, ScratchSpace } from "../bytes/spool.ts";
 import { CorruptFileError, StoreError } from "../errors.ts";
 

@@ -2,7 +2,8 @@
 import { equal, notEqual, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { xxhash3 } from "hash-wasm";
-import { createDigest, type Digest } from "../../src/bytes/digest.ts";
+import type { Digest } from "../../src/bytes/digest.ts";
+import { createDigest } from "../../src/bytes/fast_digest.ts";
 import { Xxh3 } from "../../src/bytes/xxh3.ts";
 import { bytesOf, fixtureVectors } from "../routing/fixture_keys.ts";
 
