@@ -104,7 +104,18 @@ class FsStore implements ObjectStore {
 
   async get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
     const target = this.#pathOf(key);
+    return await this.#objectOf(target, await openObject(target, signal), signal);
+  }
+
+  async getIfChanged(key: string, etag: string, { signal }: RequestOptions = {}): Promise<StoredObject | null> {
+    const target = this.#pathOf(key);
     const found = await openObject(target, signal);
+    if (found.etag !== etag) return await this.#objectOf(target, found, signal);
+    await found.handle.close();
+    return null;
+  }
+
+  async #objectOf(target: ObjectPath, found: OpenObject, signal: AbortSignal | undefined): Promise<StoredObject> {
     const { handle, etag, sizeBytes } = found;
     const { url } = target;
     if (sizeBytes > EAGER_BYTES_MAX) {

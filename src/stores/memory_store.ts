@@ -66,9 +66,13 @@ class MemoryStore implements ObjectStore {
 
   // deno-lint-ignore require-await
   async get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
-    const { bytes, etag } = this.#find(key, signal);
-    const openBody = (): ReadableStream<Uint8Array<ArrayBuffer>> => streamOf(bytes);
-    return storedObject({ etag, sizeBytes: bytes.byteLength, url: this.#urlOf(key), signal, openBody });
+    return this.#objectOf(key, this.#find(key, signal), signal);
+  }
+
+  // deno-lint-ignore require-await
+  async getIfChanged(key: string, etag: string, { signal }: RequestOptions = {}): Promise<StoredObject | null> {
+    const stored = this.#find(key, signal);
+    return stored.etag === etag ? null : this.#objectOf(key, stored, signal);
   }
 
   // deno-lint-ignore require-await
@@ -133,6 +137,11 @@ class MemoryStore implements ObjectStore {
     const keys = this.#keys(folder);
     for (const key of keys) this.#objects.delete(key);
     return keys.length;
+  }
+
+  #objectOf(key: string, { bytes, etag }: Stored, signal: AbortSignal | undefined): StoredObject {
+    const openBody = (): ReadableStream<Uint8Array<ArrayBuffer>> => streamOf(bytes);
+    return storedObject({ etag, sizeBytes: bytes.byteLength, url: this.#urlOf(key), signal, openBody });
   }
 
   #find(key: string, signal: AbortSignal | undefined): Stored {

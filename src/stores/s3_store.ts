@@ -89,7 +89,20 @@ class S3Store implements ObjectStore {
   }
 
   async get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
-    const output = await this.#getObject(key, { signal });
+    return this.#objectOf(key, await this.#getObject(key, { signal }), signal);
+  }
+
+  async getIfChanged(key: string, etag: string, { signal }: RequestOptions = {}): Promise<StoredObject | null> {
+    try {
+      const output = await this.#getObject(key, { IfNoneMatch: etag, signal });
+      return this.#objectOf(key, output, signal);
+    } catch (error) {
+      if (error instanceof StoreError && error.status === 304) return null;
+      throw error;
+    }
+  }
+
+  #objectOf(key: string, output: GetObjectCommandOutput, signal: AbortSignal | undefined): StoredObject {
     const url = this.#urlOf(key);
     const sizeBytes = output.ContentLength;
     if (sizeBytes === undefined) {
@@ -257,9 +270,9 @@ class S3Store implements ObjectStore {
 
   #getObject(
     key: string,
-    { range, etag, signal }: { range?: string; etag?: string | null | undefined; signal?: AbortSignal | undefined },
+    { signal, ...more }: { Range?: string; IfMatch?: string; IfNoneMatch?: string; signal?: AbortSignal | undefined },
   ): Promise<GetObjectCommandOutput> {
-    const input = { ...this.#at(key), ...(range && { Range: range }), ...(etag && { IfMatch: etag }) };
+    const input = { ...this.#at(key), ...more };
     return this.#send(({ GetObjectCommand }, client, options) => client.send(new GetObjectCommand(input), options), {
       verb: "read",
       url: this.#urlOf(key),
@@ -276,7 +289,8 @@ class S3Store implements ObjectStore {
     const last = range.offset + range.lengthBytes - 1;
     let output: GetObjectCommandOutput;
     try {
-      output = await this.#getObject(key, { range: `bytes=${range.offset}-${last}`, etag, signal });
+      const condition = etag ? { IfMatch: etag } : {};
+      output = await this.#getObject(key, { Range: `bytes=${range.offset}-${last}`, ...condition, signal });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       if (error.status === 416) throw rangeError(url, range, null);

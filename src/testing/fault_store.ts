@@ -18,8 +18,8 @@ import type {
 } from "../stores/store.ts";
 
 /**
- * What a request does: `GET` for `get` and `getRanges`, `LIST` for each page of `list` and for `listFolders`, `DELETE`
- * for both ways to delete. An upload is `UPLOAD` to begin, `PART` for each chunk, then `FINISH` or `ABORT`.
+ * What a request does: `GET` for `get`, `getIfChanged` and `getRanges`, `LIST` for each page of `list` and for
+ * `listFolders`, `DELETE` for both ways to delete. An upload is `UPLOAD` to begin, `PART` for each chunk, then `FINISH` or `ABORT`.
  */
 export type RequestKind = "GET" | "PUT" | "LIST" | "DELETE" | "UPLOAD" | "PART" | "FINISH" | "ABORT";
 
@@ -92,6 +92,8 @@ interface Asked {
 class FaultyStore implements FaultStore {
   readonly url: string;
   readonly requests: StoreRequest[] = [];
+  /** Only where the store below has it. */
+  readonly getIfChanged?: NonNullable<ObjectStore["getIfChanged"]>;
   readonly #inner: ObjectStore;
   readonly #plan: FaultPlan;
   readonly #clock: Clock;
@@ -102,6 +104,10 @@ class FaultyStore implements FaultStore {
     this.#inner = inner;
     this.#plan = plan;
     this.#clock = plan.clock ?? systemClock();
+    if (inner.getIfChanged === undefined) return;
+    this.getIfChanged = (key, etag, options = {}) => {
+      return this.#send({ kind: "GET", key, signal: options.signal }, () => inner.getIfChanged!(key, etag, options));
+    };
   }
 
   count(kind: RequestKind): number {

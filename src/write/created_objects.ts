@@ -30,6 +30,7 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     url: inner.url,
     get: inner.get.bind(inner),
     getRanges: inner.getRanges.bind(inner),
+    ...(inner.getIfChanged && { getIfChanged: inner.getIfChanged.bind(inner) }),
     list: inner.list.bind(inner),
     listFolders: inner.listFolders.bind(inner),
     delete: inner.delete.bind(inner),

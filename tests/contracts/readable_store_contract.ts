@@ -57,6 +57,8 @@ export function range(offset: number, lengthBytes: number): ByteRange {
   return { offset, lengthBytes };
 }
 
+/** A version that no object has. */
+const OTHER_ETAG = '"0123456789abcdef0123456789abcdef"';
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
@@ -153,7 +155,7 @@ function changes(storeTest: StoreTest): void {
     const { etag } = await store.get("object");
     equal(await store.getIfChanged!("object", etag!), null);
     equal(await store.getIfChanged!("object", etag!), null);
-    const other = await store.getIfChanged!("object", '"0123456789abcdef0123456789abcdef"');
+    const other = await store.getIfChanged!("object", OTHER_ETAG);
     deepEqual([other!.etag, other!.sizeBytes, decode(await other!.bytes())], [etag, 5, "first"]);
     await put("object", encode("second"));
     const second = await store.getIfChanged!("object", etag!);
@@ -214,7 +216,7 @@ function aborts(storeTest: StoreTest): void {
     await put("big", bytes);
     const calls: ((signal: AbortSignal) => Promise<Uint8Array>)[] = [
       async (signal) => await (await store.get("big", { signal })).bytes(),
-      async (signal) => await (await store.getIfChanged!("big", '"1"', { signal }))!.bytes(),
+      async (signal) => await (await store.getIfChanged!("big", OTHER_ETAG, { signal }))!.bytes(),
       async (signal) => {
         const ranges = [range(0, 4 << 20), range(4 << 20, 4 << 20)];
         return Buffer.concat((await store.getRanges("big", ranges, { signal })).parts);

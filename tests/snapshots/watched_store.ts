@@ -2,11 +2,20 @@
  * A store in front of another: under another URL, and with a word to say at each request.
  * @module
  */
-import type { ObjectStore } from "../../src/stores/store.ts";
+import type { ObjectStore, RequestOptions } from "../../src/stores/store.ts";
 
 /** A request that is about to be sent. */
 export interface WatchedRequest {
-  readonly method: "get" | "getRanges" | "put" | "upload" | "list" | "listFolders" | "delete" | "deletePrefix";
+  readonly method:
+    | "get"
+    | "getIfChanged"
+    | "getRanges"
+    | "put"
+    | "upload"
+    | "list"
+    | "listFolders"
+    | "delete"
+    | "deletePrefix";
   readonly key: string;
   /** Position among all requests, from 0. */
   readonly index: number;
@@ -28,6 +37,11 @@ export function watchedStore(
     url,
     get: (key, options) => pass("get", key, () => inner.get(key, options)),
     getRanges: (key, ranges, options) => pass("getRanges", key, () => inner.getRanges(key, ranges, options)),
+    // As in the store below: whether it is there is a difference to readers.
+    ...(inner.getIfChanged && {
+      getIfChanged: (key: string, etag: string, options?: RequestOptions) =>
+        pass("getIfChanged", key, () => inner.getIfChanged!(key, etag, options)),
+    }),
     put: (key, bytes, options) => pass("put", key, () => inner.put(key, bytes, options)),
     upload: (key, options) => pass("upload", key, () => inner.upload(key, options)),
     async *list(prefix, options) {
