@@ -21,10 +21,11 @@ export function decompressFrame(frame: Uint8Array, sizeBytes: number): Uint8Arra
   try {
     // The decoder allocates what the header says, decodes what follows the frame and ignores the checksum.
     if (sizeBytes > 0 && contentBytes(view) === sizeBytes) {
-      const checksumAt = frame.byteLength - 4;
-      if (blocksEnd(view, headerBytes(view)) === checksumAt) {
+      if (frameEnd(view) === frame.length) {
         const content = decompress(frame);
-        if (content.length === sizeBytes && xxh64Low(content) === view.getUint32(checksumAt, true)) return content;
+        if (content.length === sizeBytes && xxh64Low(content) === view.getUint32(frame.length - 4, true)) {
+          return content;
+        }
       }
     }
   } catch (cause) {
@@ -44,16 +45,13 @@ function contentBytes(view: DataView): number {
   return (flags & 0xe0) === 0x20 ? view.getUint8(at) : -1;
 }
 
-function headerBytes(view: DataView): number {
+/** Where a frame with a checksum ends, going by its header and those of its blocks. */
+export function frameEnd(view: DataView): number {
   const flags = view.getUint8(4);
-  return (flags & 0x20 ? 5 : 6) + (1 << (flags >> 6));
-}
-
-function blocksEnd(view: DataView, start: number): number {
-  for (let at = start;;) {
+  for (let at = (flags & 0x20 ? 5 : 6) + (1 << (flags >> 6));;) {
     const head = view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
     at += 3 + ((head & 6) === 2 ? 1 : head >>> 3);
-    if (head & 1) return at;
+    if (head & 1) return at + 4;
   }
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import { xxh64Low } from "./xxh64.ts";
+import { frameEnd } from "./zstd.ts";
 
 const LEVEL = 3;
 /** Most that a block may hold. */
@@ -18,10 +19,13 @@ export async function compressFrame(content: Uint8Array): Promise<Uint8Array> {
   // Workers may have the module without the function.
   if (typeof zlib?.zstdCompressSync !== "function") return storedFrame(content);
   const { ZSTD_c_checksumFlag, ZSTD_c_compressionLevel } = zlib.constants;
-  return new Uint8Array(zlib.zstdCompressSync(content, {
+  const compressed = zlib.zstdCompressSync(content, {
     pledgedSrcSize: content.length,
     params: { [ZSTD_c_compressionLevel]: LEVEL, [ZSTD_c_checksumFlag]: 1 },
-  }));
+  });
+  // Deno 2.9 appends an empty frame when the first is longer than 16 KiB.
+  const { buffer, byteOffset, length } = compressed;
+  return new Uint8Array(compressed.subarray(0, frameEnd(new DataView(buffer, byteOffset, length))));
 }
 
 /** A frame of raw blocks. */
