@@ -106,8 +106,17 @@ async function objectOf(response: Response, { url, signal }: Expected): Promise<
   const bytes = await response.arrayBuffer().catch((error) => {
     throw requestError(url, error, signal);
   });
+  if (isStillEncoded(response, bytes)) throw refused(response, { url, what: "the server compresses what it sends" });
   const openBody = (): Body => bodyOf(new Response(bytes));
   return storedObject({ etag, sizeBytes: bytes.byteLength, url, signal, openBody });
+}
+
+/** Deno unpacks nothing when it was asked to get nothing packed; the other runtimes do, and keep the header too. */
+function isStillEncoded(response: Response, bytes: ArrayBuffer): boolean {
+  if (!isEncoded(response)) return false;
+  const [first, second] = new Uint8Array(bytes);
+  const isGzip = first === 0x1f && second === 0x8b;
+  return isGzip || response.headers.get("content-length") === String(bytes.byteLength);
 }
 
 interface RangesAsked {

@@ -1,5 +1,9 @@
+import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
+import { test } from "node:test";
+import { inspect } from "node:util";
 import { httpStore } from "../../src/stores/http_store.ts";
 import { readableStoreContract } from "../contracts/readable_store_contract.ts";
+import { storeFaults } from "../contracts/store_faults.ts";
 import { startCountingProxy } from "../servers/counting_proxy.ts";
 
 readableStoreContract("httpStore()", async () => {
@@ -10,4 +14,141 @@ readableStoreContract("httpStore()", async () => {
     put: (key, bytes) => Promise.resolve(objects.set(`folder/of=many/${key}`, bytes.slice())),
     cleanUp: async () => await server[Symbol.asyncDispose](),
   };
+});
+
+storeFaults("httpStore()", (url) => ({ store: httpStore(`${url}/folder`), root: "folder/" }));
+
+const url = "https://cdn.example.org/cities";
+const encode = (text: string) => new TextEncoder().encode(text);
+const range = (offset: number, lengthBytes: number) => ({ offset, lengthBytes });
+
+/** A store whose requests are answered by hand. */
+function answeredBy(answer: (url: string, headers: Headers) => Response | Promise<Response>) {
+  const asked: string[] = [];
+  const store = httpStore({
+    url: `${url}/?signature=top-secret`,
+    headers: { "x-from": "test" },
+    fetch(url, init) {
+      asked.push(url);
+      return Promise.resolve(answer(url, new Headers(init.headers)));
+    },
+  });
+  return { store, asked };
+}
+
+test("httpStore() takes a URL, and names itself without its query", () => {
+  for (const place of [`${url}/`, new URL(url), { url: `${url}//?a=b` }, `${url}?a=b`]) {
+    equal(httpStore(place).url, url);
+  }
+  equal(httpStore("http://127.0.0.1:9000/").url, "http://127.0.0.1:9000");
+  for (const wrong of ["", "cdn.example.org", "ftp://a/b", "https://user:pass@a/b", "https://a/b#c", "s3://a/b"]) {
+    throws(() => httpStore(wrong), { code: "CONFIG_VALIDATION", path: "httpStore.url" });
+  }
+});
+
+test("httpStore() appends the query to every object's URL, and encodes keys", async () => {
+  const { store, asked } = answeredBy((_url, headers) => {
+    equal(headers.get("accept-encoding"), "identity");
+    equal(headers.get("x-from"), "test");
+    return new Response("1", { headers: { "content-length": "1" } });
+  });
+  await store.get("run_id=1/a b+c?d#e%/é:@&");
+  deepEqual(asked, [`${url}/run_id=1/a%20b%2Bc%3Fd%23e%25/%C3%A9%3A%40%26?signature=top-secret`]);
+});
+
+test("httpStore() shows no signature in errors", async () => {
+  const failures = [
+    () => new Response(null, { status: 403 }),
+    () => Promise.reject(new TypeError(`failed: ${url}/a?signature=top-secret (refused)`)),
+    () => Promise.reject(new TypeError("failed", { cause: new Error(`no way to ${url}/a?signature=top-secret`) })),
+  ];
+  for (const failure of failures) {
+    const error = await answeredBy(failure).store.get("a").catch((error) => error);
+    equal(error.code, "STORE");
+    ok(!inspect(error, { depth: 10, showHidden: true }).includes("top-secret"), inspect(error));
+  }
+  const wrong = `ftp://${"x".repeat(20)}?signature=top-secret`;
+  throws(() => httpStore(wrong), (error) => !inspect(error).includes("top-secret"));
+});
+
+test("httpStore() gives no ETag that is weak or missing, and no object twice", async () => {
+  for (const headers of [{ etag: 'W/"1"' }, {}]) {
+    const { store } = answeredBy(() => new Response("1", { headers: { ...headers } }));
+    equal((await store.get("a")).etag, null);
+    equal((await store.getIfChanged!("a", '"1"'))!.etag, null);
+  }
+  const { store, asked } = answeredBy(() => new Response("1", { headers: { etag: '"1"' } }));
+  equal(await store.getIfChanged!("a", '"1"'), null);
+  equal(asked.length, 1);
+});
+
+test("httpStore() knows the size of a body whose length nobody told", async () => {
+  const lengths = [{}, { "content-encoding": "gzip", "content-length": "3" }];
+  for (const headers of lengths) {
+    const { store } = answeredBy(() => new Response("12345", { headers: { ...headers } }));
+    const object = await store.get("a");
+    deepEqual([object.sizeBytes, new TextDecoder().decode(await object.bytes())], [5, "12345"]);
+  }
+});
+
+function partOf(bytes: Uint8Array<ArrayBuffer>, headers: Headers): Response {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.get("range")!)!;
+  const body = bytes.slice(Number(first), Number(last) + 1);
+  return new Response(body, {
+    status: 206,
+    headers: { etag: '"1"', "content-range": `bytes ${first}-${last}/${bytes.byteLength}` },
+  });
+}
+
+test("httpStore() has at most six ranges under way", async () => {
+  let underWay = 0;
+  let most = 0;
+  const bytes = encode("0123456789".repeat(10));
+  const { store, asked } = answeredBy(async (_url, headers) => {
+    most = Math.max(most, ++underWay);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    underWay--;
+    return partOf(bytes, headers);
+  });
+  const ranges = Array.from({ length: 40 }, (_, index) => range(index * 2, 2));
+  const { parts } = await store.getRanges("a", ranges);
+  equal(parts.map((part) => new TextDecoder().decode(part)).join(""), "0123456789".repeat(8));
+  deepEqual([most, asked.length], [6, 40]);
+});
+
+test("httpStore() refuses compressed ranges, and ranges that do not say which they are", async () => {
+  const wrongHeaders = [
+    [{ "content-encoding": "gzip", "content-range": "bytes 0-3/100" }, /compresses/],
+    [{ "content-range": "bytes 0-3" }, /CORS/],
+    [{}, /CORS/],
+  ] as const;
+  for (const [headers, message] of wrongHeaders) {
+    const { store } = answeredBy(() => new Response("1234", { status: 206, headers: { ...headers } }));
+    await rejects(() => store.getRanges("a", [range(0, 4)]), { code: "STORE", retryable: false, message });
+  }
+  const { store } = answeredBy(() => new Response(null, { status: 204 }));
+  await rejects(() => store.getRanges("a", [range(0, 4)]), { code: "STORE", status: 204 });
+});
+
+test("httpStore() P1: refuses parts of objects of different sizes, where there are no ETags", async () => {
+  const { store } = answeredBy((_url, headers) => {
+    const isFirst = headers.get("range") === "bytes=0-3";
+    const contentRange = isFirst ? "bytes 0-3/100" : "bytes 4-7/101";
+    return new Response("1234", { status: 206, headers: { "content-range": contentRange } });
+  });
+  await rejects(() => store.getRanges("a", [range(0, 4), range(4, 4)]), { code: "STORE", message: /replaced/ });
+});
+
+test("httpStore() says what to do when a Worker has no requests left", async () => {
+  const { store } = answeredBy(() => Promise.reject(new Error("Too many subrequests.")));
+  const expected = { code: "STORE", retryable: false, message: /fewer keys/ };
+  await rejects(() => store.get("a"), expected);
+  await rejects(() => store.getRanges("a", [range(0, 4)]), expected);
+});
+
+test("httpStore() tells a bucket that is missing from a missing object", async () => {
+  const { store } = answeredBy(() => new Response("<Error><Code>NoSuchBucket</Code></Error>", { status: 404 }));
+  const error = await store.get("a").catch((error) => error);
+  deepEqual([error.code, error.status], ["STORE", 404]);
+  match(error.message, /NoSuchBucket/);
 });
