@@ -99,33 +99,28 @@ interface GuardHeader {
 
 /** Checks all that can be wrong with a guard. */
 function checkedHeader(view: DataView): GuardHeader {
-  const sizeBytes = view.byteLength;
-  if (sizeBytes < GUARD_HEADER_BYTES + 8) throw corrupt("it is too short", 0);
-  if (view.getUint32(0, true) !== GUARD_MAGIC) throw corrupt("it does not begin as one", 0);
-  const version = view.getUint8(4);
-  if (version !== GUARD_VERSION) {
-    throw corrupt(`it must be of version ${GUARD_VERSION}: current value is ${version}`, 4);
-  }
-  hashView(view, 0, sizeBytes - 8);
-  if (result[0] !== view.getInt32(sizeBytes - 8, true) || result[1] !== view.getInt32(sizeBytes - 4, true)) {
+  const end = view.byteLength - 8;
+  if (end < GUARD_HEADER_BYTES || view.getUint32(0, true) !== GUARD_MAGIC) throw corrupt("it does not begin as one", 0);
+  if (view.getUint8(4) !== GUARD_VERSION) throw corrupt(`its version is ${view.getUint8(4)}`, 4);
+  hashView(view, 0, end);
+  if (result[0] !== view.getInt32(end, true) || result[1] !== view.getInt32(end + 4, true)) {
     throw corrupt("its own digest is wrong", -1);
   }
+  // What is wrong from here on was written so.
   const encoding = GUARD_ENCODINGS[view.getUint8(5)];
-  if (encoding === undefined) throw corrupt(`key encoding ${view.getUint8(5)} is unknown`, 5);
   const pageSizePower = view.getUint8(6);
-  if (pageSizePower < 9 || pageSizePower > 16) throw corrupt(`a page size of 2^${pageSizePower} is impossible`, 6);
   const pageCount = view.getUint32(8, true);
   const blockCount = view.getUint32(12, true);
-  if (blockCount * FILTER_BLOCK_BYTES > FILTER_BYTES_MAX) {
-    throw corrupt(`a filter of ${blockCount} blocks is large`, 12);
+  const statedBytes = GUARD_HEADER_BYTES + blockCount * FILTER_BLOCK_BYTES + pageCount * 4;
+  const isFilterPossible = blockCount * FILTER_BLOCK_BYTES <= FILTER_BYTES_MAX;
+  if (!encoding || pageSizePower < 9 || pageSizePower > 16 || !isFilterPossible || end !== statedBytes) {
+    throw corrupt("its header is impossible", 5);
   }
-  const statedBytes = GUARD_HEADER_BYTES + blockCount * FILTER_BLOCK_BYTES + pageCount * 4 + 8;
-  if (sizeBytes !== statedBytes) throw corrupt(`it must have ${statedBytes} bytes: current value is ${sizeBytes}`, 8);
-  return { encoding, pageSizeBytes: 2 ** pageSizePower, pageCount, blockCount };
+  return { encoding, pageSizeBytes: 1 << pageSizePower, pageCount, blockCount };
 }
 
 function corrupt(reason: string, byteOffset: number): CorruptFileError {
-  return new CorruptFileError(`Cannot use bytes as a shard's guard as ${reason}`, byteOffset);
+  return new CorruptFileError(`Cannot use bytes as the guard of a shard as ${reason}`, byteOffset);
 }
 
 /**
