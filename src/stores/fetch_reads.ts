@@ -2,7 +2,7 @@
  * Reading objects by plain HTTP: what stores that send their requests by `fetch` have in common.
  * @module
  */
-import { StoreError } from "../errors.ts";
+import { ShardyfusionError, StoreError } from "../errors.ts";
 import { requireKey } from "./object_key.ts";
 import type { ByteRange, ReadableStore, StoredObject, StoredRanges } from "./store.ts";
 import { checkedBody, notFoundError, rangeError, readExactly, requireRanges, storedObject } from "./stored_object.ts";
@@ -77,11 +77,10 @@ interface Asked {
 async function ask(source: Source, key: string, { headers, signal }: Asked): Promise<Response> {
   requireKey(key);
   signal?.throwIfAborted();
-  const path = key.split("/").map(encodeURIComponent).join("/").replaceAll("%3D", "=");
   const url = `${source.url}/${key}`;
   let response: Response;
   try {
-    response = await source.send(path, { "accept-encoding": "identity", ...headers }, signal);
+    response = await source.send(encodedPath(key), { "accept-encoding": "identity", ...headers }, signal);
   } catch (error) {
     throw requestError(url, error, signal);
   }
@@ -201,6 +200,11 @@ function refused(
   return new StoreError(`Cannot read "${url}": ${what}`, { url, status: response.status, retryable });
 }
 
+/** A key as it stands in a URL. */
+export function encodedPath(key: string): string {
+  return key.split("/").map(encodeURIComponent).join("/").replaceAll("%3D", "=");
+}
+
 /**
  * The error for a request that got no answer: the signal's reason when that ended it.
  *
@@ -208,7 +212,7 @@ function refused(
  */
 export function requestError(url: string, thrown: unknown, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted) return signal.reason;
-  if (thrown instanceof StoreError) return thrown;
+  if (thrown instanceof ShardyfusionError) return thrown;
   const { message = String(thrown), cause } = thrown as Error;
   // Some runtimes tell the whole URL, and a presigned one is a secret.
   const reason = `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`.replace(/\?[^\s"')]*/g, "?…");

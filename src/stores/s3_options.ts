@@ -4,7 +4,6 @@
  */
 import type { S3Client } from "@aws-sdk/client-s3";
 import * as v from "valibot";
-import { ConfigValidationError } from "../errors.ts";
 import { objectWith, parseOptions, positiveInteger } from "../options.ts";
 import { type CredentialProvider, type CredentialsFile, isCredentials, type S3Credentials } from "./credentials.ts";
 
@@ -68,15 +67,4 @@ const schema: v.GenericSchema<S3StoreOptions, CheckedS3Options> = v
 /** @throws {ConfigValidationError} when an option is wrong. */
 export function checkedS3Options(options: S3StoreOptions): CheckedS3Options {
   return parseOptions(schema, options, "s3Store");
-}
-
-/** Bucket and prefix of `s3://bucket/prefix`. @throws {ConfigValidationError} when it is no such URL. */
-export function parseS3Url(url: string): { readonly bucket: string; readonly prefix: string } {
-  const match = /^s3:\/\/([^/?#]+)\/+([^?#]*?)\/*$/.exec(url);
-  if (match?.[2]) return { bucket: match[1]!, prefix: match[2] };
-  throw new ConfigValidationError(
-    `Cannot use option "s3Store.url" as it must be "s3://bucket/prefix" with a prefix, without "?" and "#": ` +
-      `current value is ${JSON.stringify(url)}`,
-    "s3Store.url",
-  );
 }

@@ -8,8 +8,9 @@ import { StoreError } from "../errors.ts";
 import { requireFolder, requireKey, requirePrefix } from "./object_key.ts";
 import { connect, type Connection, type Library } from "./s3_client.ts";
 import { type FailedRequest, isConcurrentWrite, s3Error } from "./s3_errors.ts";
-import { type CheckedS3Options, checkedS3Options, parseS3Url, type S3StoreOptions } from "./s3_options.ts";
+import { type CheckedS3Options, checkedS3Options, type S3StoreOptions } from "./s3_options.ts";
 import { MultipartUpload } from "./s3_upload.ts";
+import { parseS3Url } from "./s3_url.ts";
 import type {
   ByteRange,
   ObjectEntry,
@@ -33,7 +34,8 @@ import {
 } from "./stored_object.ts";
 
 export type { CredentialProvider, CredentialsFile, S3Credentials } from "./credentials.ts";
-export { parseS3Url, type S3StoreOptions } from "./s3_options.ts";
+export type { S3StoreOptions } from "./s3_options.ts";
+export { parseS3Url } from "./s3_url.ts";
 
 /** Ranges of one object that are asked for at the same time. */
 const RANGES_AT_ONCE = 6;
