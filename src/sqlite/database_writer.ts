@@ -8,7 +8,7 @@
  */
 import type { SpoolFactory } from "../bytes/spool.ts";
 import { FILE_HEADER_BYTES, LEAF_TABLE, PAGE_SIZES, putVarint, varintBytes } from "./format.ts";
-import { PageOutput } from "./page_output.ts";
+import { type PageObserver, PageOutput } from "./page_output.ts";
 import type { SqlValue } from "./record.ts";
 import { encodeRecord } from "./record_writer.ts";
 import { TreeWriter } from "./tree_writer.ts";
@@ -31,10 +31,11 @@ export class DatabaseWriter implements AsyncDisposable {
   /**
    * @param io.openSpool Lets interior pages wait on disk; without it they wait in memory (about one byte in 40 of a
    * table of 100-byte rows).
+   * @param io.observer Is told which of the pages that go to the sink are interior ones, or make an overflow chain.
    */
-  constructor(pageSizeBytes: number, io: { sink: PageSink; openSpool?: SpoolFactory }) {
+  constructor(pageSizeBytes: number, io: { sink: PageSink; openSpool?: SpoolFactory; observer?: PageObserver }) {
     if (!PAGE_SIZES.includes(pageSizeBytes)) throw new RangeError(`Cannot write pages of ${pageSizeBytes} bytes`);
-    this.#output = new PageOutput(pageSizeBytes);
+    this.#output = new PageOutput(pageSizeBytes, io.observer);
     this.#sink = io.sink;
     this.#openSpool = io.openSpool;
   }

@@ -7,6 +7,14 @@ import { LOCK_BYTE_OFFSET } from "./format.ts";
 /** Bytes of finished pages that are collected before they are handed on. */
 export const FLUSH_BYTES: number = 1 << 20;
 
+/** Is told what pages are, as soon as that is known and before they are handed on. */
+export interface PageObserver {
+  /** An interior page of a tree. Numbers ascend. */
+  onInterior(pageNumber: number): void;
+  /** All pages of an overflow chain, in order. Heads ascend. */
+  onChain(pageNumbers: readonly number[]): void;
+}
+
 /**
  * A window over the end of a growing file, from page 2 on. Page 1 is not among them: it is known last.
  *
@@ -18,13 +26,15 @@ export class PageOutput {
   bytes: Uint8Array<ArrayBuffer>;
   /** Bytes of the window that are in use. */
   usedBytes = 0;
+  readonly observer: PageObserver | undefined;
   #spare: Uint8Array<ArrayBuffer>;
   readonly #windowBytes: number;
   #firstPage = 2;
   readonly #lockPage: number;
 
-  constructor(pageSizeBytes: number) {
+  constructor(pageSizeBytes: number, observer?: PageObserver) {
     this.pageSizeBytes = pageSizeBytes;
+    this.observer = observer;
     this.#windowBytes = FLUSH_BYTES + 4 * pageSizeBytes;
     this.bytes = new Uint8Array(this.#windowBytes);
     this.#spare = new Uint8Array(this.#windowBytes);

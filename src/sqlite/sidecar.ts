@@ -146,9 +146,9 @@ class WordReader {
   }
 }
 
-/** Whether each number is larger than the one before by at least `step`; the first is compared with 0. */
+/** Whether each number is larger than the one before by at least `step`. */
 function isAscending(numbers: Uint32Array, step: number): boolean {
-  return numbers.every((number, i) => number >= (i === 0 ? 0 : numbers[i - 1]! + step));
+  return numbers.every((number, i) => i === 0 || number >= numbers[i - 1]! + step);
 }
 
 /** Position of a number among ascending ones; -1 when it is not among them. */

@@ -145,7 +145,10 @@ export class TreeWriter implements AsyncDisposable {
     const bodyLocal = cell.length - 4 - headBytes;
     cell.set(body.subarray(0, bodyLocal), headBytes);
     const contentBytes = this.#output.pageSizeBytes - 4;
+    const { observer } = this.#output;
     let page = this.#output.allocate();
+    // Not always numbers in a row: one page of each file is stepped over.
+    const chain = [page];
     putUint32(cell, cell.length - 4, page);
     for (let at = bodyLocal; at < body.length; at += contentBytes) {
       const isLast = at + contentBytes >= body.length;
@@ -154,7 +157,9 @@ export class TreeWriter implements AsyncDisposable {
       putUint32(this.#output.bytes, offset, next);
       this.#output.bytes.set(body.subarray(at, at + contentBytes), offset + 4);
       page = next;
+      if (observer !== undefined && !isLast) chain.push(next);
     }
+    observer?.onChain(chain);
     return cell;
   }
 
@@ -306,6 +311,7 @@ class InteriorPage {
     const base = this.#output.offsetOf(this.pageNumber);
     putPageHeader(bytes, base, { kind: this.#kind, cellCount: this.#cellCount, top: this.#top });
     putUint32(bytes, base + 8, rightChild);
+    this.#output.observer?.onInterior(this.pageNumber);
     return this.pageNumber;
   }
 }
