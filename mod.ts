@@ -35,13 +35,23 @@ export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";
 export { httpStore, type HttpStoreOptions } from "./src/stores/http_store.ts";
 export { memoryStore } from "./src/stores/memory_store.ts";
 export type { BorrowedShard } from "./src/read/borrowed_shard.ts";
-export type { EncodedRow } from "./src/read/look_up.ts";
+export type { EncodedRow } from "./src/read/scan_shards.ts";
 export { lookUpStream } from "./src/read/look_up_stream.ts";
 export { openSnapshot } from "./src/read/open_snapshot.ts";
-export type { AccessMode, LookUpOptions, OpenSnapshotOptions, SnapshotPin } from "./src/read/read_options.ts";
+export type {
+  AccessMode,
+  HydrateOptions,
+  LookUpOptions,
+  OpenSnapshotOptions,
+  ReaderOptions,
+  SnapshotPin,
+} from "./src/read/read_options.ts";
 export type { ScanOptions } from "./src/read/scan_range.ts";
-export type { ReaderStats, ShardInfo, SnapshotHealth, SnapshotInfo } from "./src/read/snapshot_info.ts";
-export type { SnapshotReader, WarmTarget } from "./src/read/snapshot_reader.ts";
+export type { SnapshotHealth } from "./src/read/snapshot_health.ts";
+export type { ReaderStats, ShardInfo, SnapshotInfo } from "./src/read/snapshot_info.ts";
+export type { ShardStats } from "./src/read/shard_tallies.ts";
+export type { KeyReader, WarmTarget } from "./src/read/key_reader.ts";
+export type { SnapshotReader } from "./src/read/snapshot_reader.ts";
 export type { RowSource } from "./src/write/gather.ts";
 export { type SnapshotSink, snapshotSink } from "./src/write/snapshot_sink.ts";
 export { bytesValue, type ColumnRow, jsonValue } from "./src/write/values.ts";

@@ -66,6 +66,8 @@ export interface ShardReader extends AsyncDisposable {
   getMany(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<(Uint8Array | null)[]>;
   /** Rows in ascending order of the keys' bytes, in arrays. */
   scan(range?: ScanRange): AsyncIterable<[key: Uint8Array, value: Uint8Array][]>;
+  /** Fetches ahead what lookups of any key need. Missing where there is nothing to fetch. */
+  warm?(signal?: AbortSignal): Promise<void>;
 }
 
 /** What was read of a shard that stays in the store. */
@@ -112,8 +114,13 @@ export interface RemoteShard {
   /** Length of the file that the manifest states. */
   readonly sizeBytes: number;
   readonly keyEncoding: KeyEncoding;
-  /** What the writer recorded about the objects in the shard's folder; undefined where it recorded nothing. */
+  /**
+   * What the writer recorded about the objects in the shard's folder, the shard's file first; undefined where it
+   * recorded nothing, as the Python package does.
+   */
   readonly objects: readonly ObjectDigest[] | undefined;
+  /** Length of the file's pages, where the manifest tells. */
+  readonly pageSizeHint: number | undefined;
   /** Whether the manifest says that a sidecar was tried, though it may be missing. */
   readonly mayHaveSidecar: boolean;
   readonly pages: SharedPages;
@@ -133,7 +140,7 @@ export interface RemoteShard {
   /** Bytes that are worth reading in vain to save a request. */
   gapBytesMax(): number;
   /** Tells the user of the reader something, once. */
-  warn(message: string): void;
+  readonly warn: (message: string) => void;
 }
 
 /** A shard's file as the access mode made it available. */

@@ -9,11 +9,12 @@ import type { KeyValueTable } from "../sqlite/key_value_table.ts";
 import { memoryPages, type PageSource } from "../sqlite/page_source.ts";
 import { scanTable } from "../sqlite/scan_table.ts";
 import type { ScanRange, ShardFile, ShardReader } from "./backend.ts";
+import { RemoteSqliteShard } from "./remote_sqlite_shard.ts";
 
 /** Opens a shard's file with our own b-tree reader. @throws {CorruptFileError} when it is no shard. */
 export async function openSqliteShard(file: ShardFile): Promise<ShardReader> {
   if (file.kind === "memory") return new SqliteShardReader(await openTable(memoryPages(file.bytes)), null);
-  if (file.kind === "remote") throw new CorruptFileError(`Cannot read "${file.shard.url}" in parts yet`, -1);
+  if (file.kind === "remote") return new ScannableRemoteShard(file.shard);
   const { filePages } = await import("./file_pages.ts");
   const pages = await filePages(file.path);
   try {
@@ -21,6 +22,13 @@ export async function openSqliteShard(file: ShardFile): Promise<ShardReader> {
   } catch (error) {
     await pages[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+/** Apart from its lookups, which bundles for the edge have without it. */
+class ScannableRemoteShard extends RemoteSqliteShard implements ShardReader {
+  async *scan(range: ScanRange = {}): AsyncGenerator<[key: Uint8Array, value: Uint8Array][], void, undefined> {
+    yield* scanTable(await this.table(range.signal), range);
   }
 }
 

@@ -3,8 +3,9 @@
  * @module
  */
 import { systemClock } from "../clock.ts";
-import { loadCurrentManifest, type LoadedManifest, loadPinnedManifest } from "../read/load_manifest.ts";
+import { loadCurrentManifest, type LoadedManifest } from "../read/load_manifest.ts";
 import { openSnapshot } from "../read/open_snapshot.ts";
+import { loadPinnedManifest } from "../read/pinned_manifest.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import { history } from "../snapshots/history.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";

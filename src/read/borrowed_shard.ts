@@ -61,10 +61,11 @@ export class BorrowedShard implements AsyncDisposable {
     signal?.throwIfAborted();
     const { keyEncoding } = snapshot.manifest;
     const encoded = keys.map((key) => key instanceof Uint8Array ? key : encodeKey(keyEncoding, key));
-    const reader = snapshot.readerAt(this.shardId);
-    if (reader === null) return keys.map(() => null);
     // Its own borrow, as the handle may be given back meanwhile.
-    return await snapshot.whileOpen(() => reader.getMany(encoded, signal));
+    return await snapshot.whileOpen(async () => {
+      const reader = await snapshot.readerAt(this.shardId, signal);
+      return reader === null ? keys.map(() => null) : await reader.getMany(encoded, signal);
+    });
   }
 
   /** Gives the snapshot back. Calling it again does nothing. */

@@ -8,13 +8,13 @@
  * @module
  */
 import type { FileHandle } from "node:fs/promises";
-import type { Backend, ShardReader } from "../backends/backend.ts";
+import type { ShardOpener, ShardReader } from "../backends/backend.ts";
 import { dumpJson } from "../bytes/python_json.ts";
-import type { Clock } from "../clock.ts";
 import { CorruptFileError, ShardyfusionError, StoreError } from "../errors.ts";
 import { takeCacheLock } from "./cache_lock.ts";
-import type { ShardAccess } from "./shard_access.ts";
-import { checkContent, requestShard, type ShardObject } from "./shard_objects.ts";
+import type { AccessMeans } from "./reader_parts.ts";
+import { type FileMeans, type ShardAccess, wholeShard } from "./shard_access.ts";
+import { checkContent, type DigestFactory, requestShard, type ShardObject } from "./shard_objects.ts";
 
 // Not static imports: bundlers would lift them to the top of what must load on edge workers too.
 const { renameSync, rmSync, writeFileSync } = await import("node:fs");
@@ -27,21 +27,16 @@ const CHUNK_BYTES = 1 << 20;
 const TEMPORARY = ".tmp";
 const TEMPORARY_IDENTITY = ".tmp.json";
 
-/**
- * Downloads what is not cached yet.
- *
- * @param cacheDir Kept for the next reader; undefined: a temporary folder that goes with the reader.
- */
-export async function downloadAccess(
-  backend: Backend,
-  cacheDir: string | undefined,
-  clock: Clock,
-): Promise<ShardAccess> {
+/** Downloads what is not cached yet. */
+export async function downloadAccess(means: AccessMeans): Promise<ShardAccess> {
+  const { cacheDir, clock } = means.options;
   const folder = cacheDir ?? await fs.mkdtemp(join(tmpdir(), "shardyfusion-reader-"));
   return {
     mode: "download",
+    isLazy: false,
     async open(object, signal) {
-      const slot = new CacheSlot(join(folder, `shard=${String(object.shardId).padStart(5, "0")}`), backend, object);
+      const folderName = `shard=${String(object.shardId).padStart(5, "0")}`;
+      const slot = new CacheSlot(join(folder, folderName), wholeShard(object, means), means);
       await fs.mkdir(slot.folder, { recursive: true });
       for (;;) {
         await using lock = await takeCacheLock(join(slot.folder, ".download.lock"), clock, signal);
@@ -63,17 +58,19 @@ export async function downloadAccess(
 /** Where one shard is cached. */
 class CacheSlot {
   readonly folder: string;
-  readonly #backend: Backend;
+  readonly #opener: ShardOpener;
+  readonly #createDigest: DigestFactory;
   readonly #object: ShardObject;
   readonly #filePath: string;
   readonly #identityPath: string;
   readonly #identity: string;
 
-  constructor(folder: string, backend: Backend, object: ShardObject) {
+  constructor(folder: string, object: ShardObject, { opener, createDigest }: FileMeans) {
     this.folder = folder;
-    this.#backend = backend;
+    this.#opener = opener;
+    this.#createDigest = createDigest;
     this.#object = object;
-    this.#filePath = join(folder, backend.fileName);
+    this.#filePath = join(folder, opener.fileName);
     this.#identityPath = join(folder, "shard.identity.json");
     const { checkpointId, dbUrl } = object.identity;
     this.#identity = dumpJson({ checkpoint_id: checkpointId, db_url: dbUrl });
@@ -83,7 +80,7 @@ class CacheSlot {
   async isFilled(): Promise<boolean> {
     try {
       if (await fs.readFile(this.#identityPath, "utf8") !== this.#identity) return false;
-      const check = await checkContent(this.#object);
+      const check = await checkContent(this.#object, this.#createDigest);
       await using file = await fs.open(this.#filePath, "r");
       const chunk = new Uint8Array(CHUNK_BYTES);
       for (;;) {
@@ -108,7 +105,7 @@ class CacheSlot {
     const temporary = `${this.#filePath}.${crypto.randomUUID()}${TEMPORARY}`;
     const stored = await requestShard(this.#object, signal);
     try {
-      const check = await checkContent(this.#object);
+      const check = await checkContent(this.#object, this.#createDigest);
       await using file = await fs.open(temporary, "wx");
       let position = 0;
       for await (const chunk of arriving(stored.body, this.#object.url, signal)) {
@@ -147,7 +144,7 @@ class CacheSlot {
   async openShard(mayBeOld: boolean): Promise<ShardReader | null> {
     try {
       const { sizeBytes } = this.#object;
-      return await this.#backend.openShard({ kind: "file", path: this.#filePath, sizeBytes });
+      return await this.#opener.openShard({ kind: "file", path: this.#filePath, sizeBytes });
     } catch (error) {
       if (!mayBeOld || !(error instanceof CorruptFileError)) throw error;
       rmSync(this.#identityPath, { force: true });
@@ -158,7 +155,7 @@ class CacheSlot {
   /** What downloads left behind whose process was killed: whoever has the lock is the only one to download. */
   async #removeTemporaries(): Promise<void> {
     for (const name of await fs.readdir(this.folder)) {
-      if (!name.startsWith(`${this.#backend.fileName}.`)) continue;
+      if (!name.startsWith(`${this.#opener.fileName}.`)) continue;
       if (!name.endsWith(TEMPORARY) && !name.endsWith(TEMPORARY_IDENTITY)) continue;
       await fs.rm(join(this.folder, name), { force: true });
     }

@@ -2,10 +2,9 @@
  * One snapshot opened for reading. It is closed when it is retired and its last borrower is gone.
  * @module
  */
-import type { Backend, ShardReader } from "../backends/backend.ts";
-import type { Router } from "../routing/router.ts";
-import { routerOf } from "../routing/router_of.ts";
-import type { Manifest } from "../snapshots/manifest.ts";
+import type { ShardOpener, ShardReader } from "../backends/backend.ts";
+import type { Router, RoutingSpec } from "../routing/router.ts";
+import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer } from "../snapshots/manifest_store.ts";
 import type { LoadedManifest } from "./load_manifest.ts";
 import type { ShardAccess } from "./shard_access.ts";
@@ -14,9 +13,13 @@ import { type FullShard, locateShard, type ShardPlace } from "./shard_objects.ts
 /** Up to so many shards the array of readers has a place for each, also for empty ones. */
 const DENSE_SHARDS_MAX = 1 << 20;
 
+/** A manifest, and the warnings that are added to while its snapshot is read. */
+export type NotedManifest = Omit<LoadedManifest, "warnings"> & { readonly warnings: Set<string> };
+
 /** What a generation is opened with. */
 export interface OpenMeans extends Pick<ShardPlace, "store" | "resolveStore"> {
-  readonly backend: Backend;
+  readonly opener: ShardOpener;
+  readonly routerOf: (spec: RoutingSpec, shardCount: number) => Router;
   /** Makes the access; it is disposed of with the generation. */
   openAccess(): Promise<ShardAccess> | ShardAccess;
   readonly concurrencyMax: number;
@@ -29,21 +32,24 @@ export class Generation {
   readonly manifestRef: string;
   readonly router: Router;
   readonly mode: ShardAccess["mode"];
-  /** By shard number; null, or nothing at all, for empty shards. */
+  /** Whether shards are read when they are asked for. */
+  readonly isLazy: boolean;
+  /** By shard number; null, or nothing at all, for empty shards and those that were not asked for yet. */
   readonly readers: readonly (ShardReader | null | undefined)[];
   readonly #opened: OpenedShards;
   #pointer: CurrentPointer;
-  #warnings: readonly string[];
+  readonly #warnings: Set<string>;
   #borrowCount = 0;
   #isRetired = false;
   #closed: Promise<void> | undefined;
 
   /** Use {@linkcode openGeneration}. */
-  constructor(loaded: LoadedManifest, router: Router, opened: OpenedShards) {
+  constructor(loaded: NotedManifest, router: Router, opened: OpenedShards) {
     this.manifest = loaded.manifest;
     this.manifestRef = loaded.ref;
     this.router = router;
     this.mode = opened.access.mode;
+    this.isLazy = opened.access.isLazy;
     this.readers = opened.readers;
     this.#opened = opened;
     this.#pointer = loaded.pointer;
@@ -55,8 +61,8 @@ export class Generation {
     return this.#pointer;
   }
 
-  /** What a user should know: that an older snapshot is being read, and why. */
-  get warnings(): readonly string[] {
+  /** What a user should know: that an older snapshot is being read, that a shard is read without its sidecar, and why. */
+  get warnings(): ReadonlySet<string> {
     return this.#warnings;
   }
 
@@ -69,12 +75,18 @@ export class Generation {
   /** A later pointer names this snapshot, again or at last: what was published in between is outdated. */
   confirm(pointer: CurrentPointer): void {
     this.#pointer = pointer;
-    this.#warnings = [];
+    this.#warnings.clear();
   }
 
-  /** The reader of a shard; null when the shard is empty. */
-  readerAt(shardId: number): ShardReader | null {
-    return this.readers[shardId] ?? null;
+  /** The reader of a shard; null when the shard is empty. A promise only where it has to be looked for. */
+  readerAt(shardId: number, signal?: AbortSignal): ShardReader | null | Promise<ShardReader | null> {
+    const reader = this.readers[shardId];
+    return reader === undefined ? this.#opened.find(shardId, signal) : reader;
+  }
+
+  /** Numbers of the shards that may have rows, ascending. */
+  shardIds(): Iterable<number> {
+    return this.manifest.shards.map(({ shardId }) => shardId);
   }
 
   /** Keeps the snapshot open; give each borrow back once with `release`. */
@@ -111,23 +123,24 @@ export class Generation {
   }
 }
 
-/** Shards that are open, and what is to be disposed of after them. */
+/** Shards that are open, how others are found, and what is to be disposed of after them. */
 interface OpenedShards {
   readonly readers: (ShardReader | null | undefined)[];
   readonly access: ShardAccess;
+  find(shardId: number, signal?: AbortSignal): ShardReader | null | Promise<ShardReader | null>;
 }
 
 /**
- * Opens all shards of a snapshot, some at a time.
+ * Opens a snapshot: all its shards, some at a time, where that takes requests.
  *
  * @throws the first failure, when the other requests have ended; what had been opened is closed again.
  */
-export async function openGeneration(loaded: LoadedManifest, means: OpenMeans): Promise<Generation> {
+export async function openGeneration(loaded: NotedManifest, means: OpenMeans): Promise<Generation> {
   const { routing, shardCount } = loaded.manifest;
-  const router = routerOf(routing, shardCount);
+  const router = means.routerOf(routing, shardCount);
   // An absurd number of shards in a manifest must not cost memory: the array then has places for full shards only.
   const readers = shardCount <= DENSE_SHARDS_MAX ? new Array<ShardReader | null>(shardCount).fill(null) : [];
-  const opened: OpenedShards = { readers, access: await means.openAccess() };
+  const opened: OpenedShards = { readers, access: await means.openAccess(), find: () => null };
   try {
     await openShards(loaded.manifest, opened, means);
     return new Generation(loaded, router, opened);
@@ -139,13 +152,14 @@ export async function openGeneration(loaded: LoadedManifest, means: OpenMeans): 
 
 async function openShards(manifest: Manifest, { readers, access }: OpenedShards, means: OpenMeans): Promise<void> {
   const { store, resolveStore, concurrencyMax } = means;
-  const place = { store, resolveStore, fileName: means.backend.fileName };
-  const queue = manifest.shards.filter((shard): shard is FullShard => shard.dbUrl !== null);
+  const place = { store, resolveStore, fileName: means.opener.fileName };
+  const queue = manifest.shards.filter(isFull);
   const failed = new AbortController();
   const signal = means.signal === undefined ? failed.signal : AbortSignal.any([means.signal, failed.signal]);
+  let next = 0;
   async function work(): Promise<void> {
     try {
-      for (let shard = queue.shift(); shard !== undefined && !signal.aborted; shard = queue.shift()) {
+      for (let shard = queue[next++]; shard !== undefined && !signal.aborted; shard = queue[next++]) {
         readers[shard.shardId] = await access.open(locateShard(manifest, shard, place), signal);
       }
     } catch (error) {
@@ -154,6 +168,10 @@ async function openShards(manifest: Manifest, { readers, access }: OpenedShards,
   }
   await Promise.all(Array.from({ length: Math.min(concurrencyMax, queue.length) }, work));
   signal.throwIfAborted();
+}
+
+function isFull(shard: ShardEntry): shard is FullShard {
+  return shard.dbUrl !== null;
 }
 
 async function closeAll({ readers, access }: OpenedShards): Promise<void> {

@@ -2,11 +2,10 @@
  * From the pointer to a manifest that can be read, falling back to older ones.
  * @module
  */
-import { ConfigValidationError, ManifestParseError, ObjectNotFoundError, ReaderStateError } from "../errors.ts";
-import type { Manifest, ManifestRef } from "../snapshots/manifest.ts";
+import { ManifestParseError, ObjectNotFoundError, ReaderStateError } from "../errors.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestReader, ManifestStore } from "../snapshots/manifest_store.ts";
 import type { RequestOptions } from "../stores/store.ts";
-import type { SnapshotPin } from "./read_options.ts";
 
 /** A manifest and how it was reached. */
 export interface LoadedManifest {
@@ -18,7 +17,7 @@ export interface LoadedManifest {
 }
 
 /** Whether manifests can be listed: for pins by place, and for fallback where the pointer names no older ones. */
-function canList(manifests: ManifestReader): manifests is ManifestStore {
+export function canList(manifests: ManifestReader): manifests is ManifestStore {
   return "list" in manifests;
 }
 
@@ -77,50 +76,22 @@ async function fallBack(
   );
 }
 
-/**
- * The manifest of a pin.
- *
- * @throws {ReaderStateError} when the history has no such snapshot.
- * @throws {ConfigValidationError} when the history is needed and the store cannot list.
- */
-export async function loadPinnedManifest(
+/** The manifest that a ref names. */
+export async function loadManifestAt(
   manifests: ManifestReader,
-  pin: SnapshotPin,
-  options: RequestOptions,
+  ref: string,
+  { publishedAtMicros, ...options }: RequestOptions & { readonly publishedAtMicros?: number },
 ): Promise<LoadedManifest> {
-  const found = typeof pin === "string" ? null : await findPinned(manifests, pin, options);
-  const ref = typeof pin === "string" ? pin : found!.ref;
   const manifest = await manifests.loadManifest(ref, options);
   const pointer: CurrentPointer = {
     ref,
     runId: manifest.runId,
-    publishedAtMicros: found?.publishedAtMicros ?? manifest.createdAtMicros,
+    publishedAtMicros: publishedAtMicros ?? manifest.createdAtMicros,
     generation: null,
     previous: null,
     version: null,
   };
   return { manifest, ref, pointer, warnings: [] };
-}
-
-async function findPinned(
-  manifests: ManifestReader,
-  pin: { readonly offset: number } | { readonly runId: string },
-  options: RequestOptions,
-): Promise<ManifestRef> {
-  if (!canList(manifests)) {
-    throw new ConfigValidationError(
-      "Cannot find a pinned snapshot in the history as the store cannot list: pin it by its ref",
-      "pin",
-    );
-  }
-  const refs = await manifests.list("offset" in pin ? pin.offset + 1 : Number.MAX_SAFE_INTEGER, options);
-  const found = "offset" in pin ? refs[pin.offset] : refs.find(({ runId }) => runId === pin.runId);
-  if (found !== undefined) return found;
-  throw new ReaderStateError(
-    "offset" in pin
-      ? `Cannot read the snapshot at offset ${pin.offset} as the history has ${refs.length} snapshots`
-      : `Cannot read the snapshot of run "${pin.runId}" as none of the ${refs.length} in the history is of that run`,
-  );
 }
 
 /** Whether a pointer is a later one than another: by generation; where one of them lacks it, by time. */

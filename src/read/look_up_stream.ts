@@ -4,7 +4,7 @@
  */
 import type { Key } from "../routing/key.ts";
 import type { LookUpOptions } from "./read_options.ts";
-import type { SnapshotReader } from "./snapshot_reader.ts";
+import type { KeyReader } from "./key_reader.ts";
 
 /** Keys that are looked up together. */
 const KEYS_MAX = 512;
@@ -35,7 +35,7 @@ const KEYS_MAX = 512;
  * ```
  */
 export function lookUpStream<K extends Key>(
-  reader: SnapshotReader,
+  reader: KeyReader,
   options: LookUpOptions = {},
 ): TransformStream<K, [key: K, value: Uint8Array | null]> {
   type Controller = TransformStreamDefaultController<[K, Uint8Array | null]>;

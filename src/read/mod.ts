@@ -1,12 +1,11 @@
 /**
- * Reading: everything that is needed to look up keys in a published snapshot.
+ * Reading with a small bundle: opens snapshots over HTTP, R2 or any other store, and looks up keys. What is left out,
+ * such as scans and disks, is in the package itself.
  * @module
  */
-export type { BorrowedShard } from "./borrowed_shard.ts";
-export { lookUpStream } from "./look_up_stream.ts";
-export { openSnapshot } from "./open_snapshot.ts";
-export type { AccessMode, LookUpOptions, OpenSnapshotOptions, SnapshotPin } from "./read_options.ts";
-export type { ScanOptions } from "./scan_range.ts";
-export type { EncodedRow } from "./look_up.ts";
-export type { ReaderStats, ShardInfo, SnapshotHealth, SnapshotInfo } from "./snapshot_info.ts";
-export type { SnapshotReader, WarmTarget } from "./snapshot_reader.ts";
+export { type EdgeReaderOptions, openSnapshot } from "./edge_snapshot.ts";
+export type { KeyReader, WarmTarget } from "./key_reader.ts";
+export type { AccessMode, LookUpOptions, ReaderOptions } from "./read_options.ts";
+export type { ReaderStats, ShardInfo, SnapshotInfo } from "./snapshot_info.ts";
+export type { ShardStats } from "./shard_tallies.ts";
+export { httpStore, type HttpStoreOptions } from "../stores/http_store.ts";

@@ -2,17 +2,49 @@
  * Opens the current snapshot of a series for reading.
  * @module
  */
-import { checkOpenOptions, type OpenSnapshotOptions } from "./read_options.ts";
+import { createDigest } from "../bytes/fast_digest.ts";
+import { backendOf } from "../registry.ts";
+import { routerOf } from "../routing/router_of.ts";
+import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { isObjectStore } from "../stores/store.ts";
+import { RateLimiter } from "../token_bucket.ts";
+import { checkOpenOptions } from "./open_options.ts";
+import { loadPinnedManifest } from "./pinned_manifest.ts";
+import { rangeAccess } from "./range_access.ts";
+import type { OpenSnapshotOptions } from "./read_options.ts";
+import type { ReaderParts } from "./reader_parts.ts";
+import { ReaderState } from "./reader_state.ts";
+import { autoMode, memoryAccess } from "./shard_access.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
+
+const parts: ReaderParts = {
+  createDigest,
+  routerOf,
+  openerOf: backendOf,
+  autoMode,
+  async openAccess(mode, means) {
+    if (mode === "memory") return memoryAccess(means);
+    if (mode === "range") return rangeAccess(means);
+    const { downloadAccess } = await import("./download_access.ts");
+    return await downloadAccess(means);
+  },
+  manifestsOf(store, places, { store: whole, clock }) {
+    const reader = objectManifestReader(store, places);
+    if (!isObjectStore(whole)) return reader;
+    const lister = objectManifestStore(whole, { ...places, clock });
+    return Object.assign(reader, { list: lister.list.bind(lister) });
+  },
+  loadPinned: loadPinnedManifest,
+};
 
 /**
  * Opens the snapshot that is current now, or the pinned one.
  *
- * Sharding, key encoding and engine come from the manifest. All shards are opened before this returns, so a snapshot
- * that is cleaned up later can still be read to the end. Sends GET requests only: one for the pointer, one for the
- * manifest, one per shard that has rows and is not cached. History is listed only for a pin by offset or run, and for
- * falling back where the pointer does not name older snapshots.
+ * Sharding, key encoding and engine come from the manifest. Sends GET requests only: one for the pointer, one for the
+ * manifest, and where whole files are read one per shard that has rows and is not cached: such a snapshot is read to
+ * the end even if it is cleaned up meanwhile. History is listed only for a pin by offset or run, and for falling back
+ * where the pointer does not name older snapshots.
  *
  * @throws {ConfigValidationError} for wrong options, and for snapshots that have no keys to look up or are sharded in a
  * way that this version does not know.
@@ -43,6 +75,10 @@ import { SnapshotSource } from "./snapshot_source.ts";
  */
 export async function openSnapshot(options: OpenSnapshotOptions): Promise<SnapshotReader> {
   const checked = checkOpenOptions(options);
-  const source = new SnapshotSource(checked);
-  return new SnapshotReader(checked, source, await source.openFirst());
+  const source = new SnapshotSource(checked, parts);
+  const { rateLimit, clock, onEvent } = checked;
+  const limiter = rateLimit === undefined
+    ? null
+    : new RateLimiter({ rowsPerSecond: rateLimit.keysPerSecond }, clock, onEvent);
+  return new SnapshotReader(new ReaderState(source, await source.openFirst(), { options: checked, limiter }));
 }

@@ -1,53 +1,71 @@
 /**
  * Options of a reader: what they are, what they must be, and what they are when left out.
+ *
+ * Checked by hand, as readers at the edge have no room for a schema library.
  * @module
  */
-import * as v from "valibot";
-import type { Backend } from "../backends/backend.ts";
+import type { Backend, ShardOpener } from "../backends/backend.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { EventSink } from "../events.ts";
-import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber, wholeNumber } from "../options.ts";
+import {
+  anyFunction,
+  checkFields,
+  type FieldCheck,
+  integerFrom,
+  nonEmptyString,
+  numberAboveZero,
+  objectOf,
+  optional,
+} from "../option_fields.ts";
 import type { RoutingColumns } from "../routing/router.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ReadableStore } from "../stores/store.ts";
 
 /**
- * How shards are made available: `"memory"` and `"download"` take whole files, checked byte by byte, when the snapshot
- * is opened. `"auto"` takes memory for snapshots of up to 256 MiB, else the disk. `"range"` and `"hydrate"` come with a
- * later version.
+ * How shards are made available.
  *
- * In memory a shard takes what its file takes. After many lookups, about one for every 16 rows of 100 bytes, a SQLite
- * shard also gets an index of 6.4 bytes a row; building it adds about 20 µs to each of the lookups that do it.
+ * - `"memory"` and `"download"` take whole files, checked byte by byte, when the snapshot is opened. Lookups then cost
+ *   no request. In memory a shard takes what its file takes, and after many lookups 6.4 bytes a row for an index.
+ * - `"range"` fetches what a lookup needs, when it needs it: one GET for a row, none for a key that does not exist.
+ * - `"hydrate"` reads ranges at first, downloads the shards meanwhile, and then reads the files.
+ * - `"auto"` takes `"range"` when one shard has 16 MiB or all have 2 GiB, else whole files: in memory up to 256 MiB,
+ *   else on disk. The reader of `./reader`, which knows no disk, takes memory up to 32 MiB, else ranges.
  */
-export type AccessMode = "auto" | "memory" | "download";
+export type AccessMode = "auto" | "memory" | "download" | "range" | "hydrate";
 
 /** Which snapshot to read instead of the current one: its ref, its place in the history (0 is newest), or its run. */
 export type SnapshotPin = string | { readonly offset: number } | { readonly runId: string };
 
-/** Options of `openSnapshot`. */
-export interface OpenSnapshotOptions {
+/** What readers of every kind take. */
+export interface ReaderOptions {
   /** The place of the snapshot series. */
   readonly store: ReadableStore;
   /** Where manifests and the pointer are kept. Default: in `store`. */
   readonly manifestStore?: ManifestReader | undefined;
   /** Name of the pointer object. @default {"_CURRENT"} */
   readonly pointerKey?: string | undefined;
-  /** What a shard is made of. Default: what the manifest says. */
-  readonly backend?: Backend | undefined;
-  /** @default {"auto"} */
-  readonly access?: AccessMode | undefined;
-  /** Folder for downloaded shards, kept for the next reader. Default: a temporary one, removed with the reader. */
-  readonly cacheDir?: string | undefined;
-  /** Shards that are fetched at the same time. @default {8} */
+  /**
+   * Memory for pages that were read, sidecars and guards, in bytes, where ranges are read.
+   * @default {67108864}
+   */
+  readonly cacheBytesMax?: number | undefined;
+  /**
+   * Shards that are opened, and range requests that are under way, at the same time. Workers of Cloudflare may have 6.
+   * @default {8}
+   */
   readonly concurrencyMax?: number | undefined;
-  /** Longest time of one GET, its whole body included, in milliseconds. Default: what the store's client allows. */
+  /**
+   * Longest time of one request, its whole body and its repetitions included, in milliseconds. Default: 30 seconds, and
+   * no limit for whole shards.
+   */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Asks a second time for a range that has not come after so many milliseconds, and takes what comes first. Worth it
+   * above the time that 95 of 100 requests take. Default: never.
+   */
+  readonly hedgeAfterMs?: number | undefined;
   /** How many older snapshots to try when the manifest of the current one cannot be parsed. @default {3} */
   readonly fallbackAttempts?: number | undefined;
-  /** Read this snapshot, and stay with it. Default: the current one. */
-  readonly pin?: SnapshotPin | undefined;
-  /** Looked-up keys per second, over all calls. Default: no limit. */
-  readonly rateLimit?: { readonly keysPerSecond: number } | undefined;
   /**
    * Finds the store of refs that do not lie under the snapshot's own place. Is given the URL of the folder of a shard
    * or manifest, where the keys of the store that it gives must begin. Default: such refs are errors.
@@ -61,10 +79,38 @@ export interface OpenSnapshotOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** Options of `openSnapshot`. */
+export interface OpenSnapshotOptions extends ReaderOptions {
+  /** What a shard is made of. Default: what the manifest says. */
+  readonly backend?: Backend | undefined;
+  /** @default {"auto"} */
+  readonly access?: AccessMode | undefined;
+  /** Folder for downloaded shards, kept for the next reader. Default: a temporary one, removed with the reader. */
+  readonly cacheDir?: string | undefined;
+  /** What hydrating may take. */
+  readonly hydrate?: HydrateOptions | undefined;
+  /** Handles of an engine's own that a shard may have. The engines of this version need one. @default {4} */
+  readonly poolSize?: number | undefined;
+  /** Read this snapshot, and stay with it. Default: the current one. */
+  readonly pin?: SnapshotPin | undefined;
+  /** Looked-up keys per second, over all calls. Default: no limit. */
+  readonly rateLimit?: { readonly keysPerSecond: number } | undefined;
+}
+
+/** What `access: "hydrate"` may take from lookups that go on meanwhile. */
+export interface HydrateOptions {
+  /** Over all shards. Default: no limit. */
+  readonly bytesPerSecond?: number | undefined;
+  /** Shards that would exceed it stay in the store. Default: no limit. */
+  readonly diskBytesMax?: number | undefined;
+}
+
 /** Options with defaults filled in. */
-export interface CheckedOpenOptions extends OpenSnapshotOptions {
+export interface CheckedOptions extends Omit<OpenSnapshotOptions, "backend"> {
+  readonly backend?: ShardOpener | undefined;
   readonly pointerKey: string;
   readonly access: AccessMode;
+  readonly cacheBytesMax: number;
   readonly concurrencyMax: number;
   readonly fallbackAttempts: number;
   readonly clock: Clock;
@@ -78,35 +124,49 @@ export interface LookUpOptions {
   readonly signal?: AbortSignal;
 }
 
-const nonEmpty = v.pipe(v.string("a non-empty string"), v.minLength(1, "a non-empty string"));
+/** The check of a signal. */
+export const signalCheck: FieldCheck = (value) => value instanceof AbortSignal ? null : "an AbortSignal";
 
-const schema: v.GenericSchema<OpenSnapshotOptions, CheckedOpenOptions> = v.strictObject({
-  store: objectWith<ReadableStore>("a store, such as fsStore(…)", "url", "get", "getRanges"),
-  manifestStore: v.optional(objectWith<ManifestReader>("a manifest store", "loadCurrent", "loadManifest")),
-  pointerKey: v.optional(nonEmpty, "_CURRENT"),
-  backend: v.optional(objectWith<Backend>("a backend such as sqliteBackend()", "spec", "openShard")),
-  access: v.optional(
-    v.picklist(["auto", "memory", "download"], '"auto", "memory" or "download" in this version'),
-    "auto",
-  ),
-  cacheDir: v.optional(nonEmpty),
-  concurrencyMax: v.optional(positiveInteger, 8),
-  timeoutMs: v.optional(positiveNumber),
-  fallbackAttempts: v.optional(wholeNumber, 3),
-  pin: v.optional(
-    v.union(
-      [nonEmpty, v.strictObject({ offset: wholeNumber }), v.strictObject({ runId: nonEmpty })],
-      "a manifest's ref, { offset } or { runId }",
-    ),
-  ),
-  rateLimit: v.optional(v.strictObject({ keysPerSecond: positiveNumber })),
-  resolveStore: v.optional(functionOf<(url: string) => ReadableStore>()),
-  onEvent: v.optional(functionOf<EventSink>()),
-  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
-}) as unknown as v.GenericSchema<OpenSnapshotOptions, CheckedOpenOptions>;
+/** The checks of what all readers take. */
+export const readerChecks: Readonly<Record<string, FieldCheck>> = {
+  store: objectOf("a store, such as fsStore(…)", "url", "get", "getRanges"),
+  manifestStore: optional(objectOf("a manifest store", "loadCurrent", "loadManifest")),
+  pointerKey: optional(nonEmptyString),
+  cacheBytesMax: optional(integerFrom(0)),
+  concurrencyMax: optional(integerFrom(1)),
+  timeoutMs: optional(numberAboveZero),
+  hedgeAfterMs: optional(numberAboveZero),
+  fallbackAttempts: optional(integerFrom(0)),
+  resolveStore: optional(anyFunction),
+  onEvent: optional(anyFunction),
+  signal: optional(signalCheck),
+  clock: optional(objectOf("a clock", "nowMicros", "monotonicMs", "sleep")),
+};
 
-/** @throws {ConfigValidationError} naming the first wrong option. */
-export function checkOpenOptions(options: OpenSnapshotOptions): CheckedOpenOptions {
-  return parseOptions(schema, options);
+/** Passed by what is among the words. */
+export function oneOf(...words: readonly string[]): FieldCheck {
+  const expected = `one of ${words.map((word) => `"${word}"`).join(", ")}`;
+  return (value) => words.includes(value as string) ? null : expected;
+}
+
+/**
+ * Checks options and fills in defaults.
+ *
+ * @throws {ConfigValidationError} naming the first wrong option.
+ */
+export function checkOptions(
+  options: ReaderOptions & { readonly access?: AccessMode | undefined },
+  checks: Readonly<Record<string, FieldCheck>>,
+): CheckedOptions {
+  checkFields(options, "", checks);
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return Object.freeze({
+    pointerKey: "_CURRENT",
+    access: "auto",
+    cacheBytesMax: 1 << 26,
+    concurrencyMax: 8,
+    fallbackAttempts: 3,
+    clock: systemClock(),
+    ...given,
+  } as CheckedOptions);
 }

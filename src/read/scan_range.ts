@@ -2,12 +2,13 @@
  * What a scan covers, from keys as callers give them to bounds in encoded bytes.
  * @module
  */
-import * as v from "valibot";
 import type { ScanRange } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { parseOptions, shown, wholeNumber } from "../options.ts";
+import { checkFields, type FieldCheck, integerFrom, optional, shown } from "../option_fields.ts";
 import { compareBytes, encodeKey, type Key, type KeyEncoding } from "../routing/key.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
+import { checkShardId } from "./look_up.ts";
+import { signalCheck } from "./read_options.ts";
 
 /** What a scan covers. Bounds that are bytes count as encoded keys; others are encoded as the snapshot's keys are. */
 export interface ScanOptions {
@@ -34,34 +35,28 @@ export interface CheckedScan {
   readonly limit: number;
 }
 
-const bytes = v.instance(Uint8Array);
-const keySchema = v.union(
-  [v.number(), v.bigint(), v.string(), bytes],
-  "a key: a number, bigint, string or Uint8Array",
-);
-const schema = v.strictObject({
-  shard: v.optional(wholeNumber),
-  from: v.optional(keySchema),
-  to: v.optional(keySchema),
-  prefix: v.optional(v.union([v.string(), bytes], "a string or Uint8Array")),
-  limit: v.optional(wholeNumber),
-  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
-}) as unknown as v.GenericSchema<ScanOptions>;
+const isKey: FieldCheck = (value) =>
+  ["number", "bigint", "string"].includes(typeof value) || value instanceof Uint8Array
+    ? null
+    : "a key: a number, bigint, string or Uint8Array";
+
+const checks: Readonly<Record<string, FieldCheck>> = {
+  shard: optional(integerFrom(0)),
+  from: optional(isKey),
+  to: optional(isKey),
+  prefix: optional((value) =>
+    typeof value === "string" || value instanceof Uint8Array ? null : "a string or Uint8Array"
+  ),
+  limit: optional(integerFrom(0)),
+  signal: optional(signalCheck),
+};
 
 /** @throws {ConfigValidationError} for wrong options, a shard that does not exist, and bounds that cannot be keys. */
 export function checkScan({ shardCount, keyEncoding }: Manifest, options: ScanOptions): CheckedScan {
-  const { shard, limit = Infinity, ...bounds } = parseOptions(schema, options);
+  checkFields(options, "", checks);
+  const { shard, limit = Infinity, ...bounds } = options;
   if (shard !== undefined) checkShardId(shard, shardCount);
   return { shard, limit, range: scanRange(keyEncoding, bounds) };
-}
-
-/** @throws {ConfigValidationError} when the snapshot has no such shard. */
-export function checkShardId(shardId: number, shardCount: number): void {
-  if (Number.isInteger(shardId) && shardId >= 0 && shardId < shardCount) return;
-  throw new ConfigValidationError(
-    `Cannot read shard ${shown(shardId)} as it must be from 0 to ${shardCount - 1}`,
-    "shard",
-  );
 }
 
 function scanRange(encoding: KeyEncoding, { from, to, prefix, signal }: ScanOptions): ScanRange {

@@ -1,41 +1,88 @@
 /**
- * Makes shards available in the way that was asked for.
+ * Makes shards available in the way that was asked for: the interface, whole files in memory, and ranges.
  * @module
  */
-import type { Backend, ShardReader } from "../backends/backend.ts";
-import type { Manifest } from "../snapshots/manifest.ts";
+import type { ShardOpener, ShardReader } from "../backends/backend.ts";
+import { ConfigValidationError } from "../errors.ts";
 import type { AccessMode } from "./read_options.ts";
-import { checkContent, requestShard, type ShardObject } from "./shard_objects.ts";
+import type { Requests } from "./requests.ts";
+import { checkContent, type DigestFactory, requestShard, type ShardObject } from "./shard_objects.ts";
+import type { ShardTallies } from "./shard_tallies.ts";
+
+/** A mode that was chosen. */
+export type ChosenMode = Exclude<AccessMode, "auto">;
 
 /** Opens shards; disposing removes what it left on disk for them. */
 export interface ShardAccess extends AsyncDisposable {
-  /** The mode that was chosen. */
-  readonly mode: Exclude<AccessMode, "auto">;
+  readonly mode: ChosenMode;
+  /** Whether shards are opened when they are first asked for; opening sends no request then. */
+  readonly isLazy: boolean;
   /** @throws {CorruptFileError} when the file is not what was published; the store's errors. */
   open(object: ShardObject, signal?: AbortSignal): Promise<ShardReader>;
 }
 
-/** Snapshots up to this size are held in memory by `"auto"`. */
-const AUTO_MEMORY_BYTES = 256 * 1024 * 1024;
+/** How large a snapshot is. */
+export interface SnapshotSize {
+  /** All shards together. */
+  readonly sizeBytes: number;
+  readonly largestBytes: number;
+}
 
-/** The mode for a snapshot. */
-export function chooseMode(access: AccessMode, manifest: Manifest): ShardAccess["mode"] {
-  if (access !== "auto") return access;
-  const sizeBytes = manifest.shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0);
-  return sizeBytes <= AUTO_MEMORY_BYTES ? "memory" : "download";
+/** From here on `"auto"` reads ranges, as the Python package does: a shard's size, and that of all. */
+const RANGE_SHARD_BYTES = 16 * 1024 * 1024;
+const RANGE_TOTAL_BYTES = 2 * 1024 * 1024 * 1024;
+/** Snapshots up to this size are held in memory by `"auto"` where there is a disk too. */
+const MEMORY_BYTES = 256 * 1024 * 1024;
+
+/** What `"auto"` takes for a snapshot of this size, where there is a disk. */
+export function autoMode({ sizeBytes, largestBytes }: SnapshotSize): ChosenMode {
+  if (largestBytes >= RANGE_SHARD_BYTES || sizeBytes >= RANGE_TOTAL_BYTES) return "range";
+  return sizeBytes <= MEMORY_BYTES ? "memory" : "download";
+}
+
+/**
+ * The mode that was asked for, if the engine can read shards in that way.
+ *
+ * @param chosen What `"auto"` would take.
+ * @throws {ConfigValidationError} when it cannot.
+ */
+export function checkedMode(access: AccessMode, { opens }: ShardOpener, chosen: ChosenMode): ChosenMode {
+  // Backends of one's own may not say.
+  const canRange = (opens as ShardOpener["opens"] | undefined)?.includes("remote") ?? false;
+  if (access === "auto") return chosen === "range" && !canRange ? "download" : chosen;
+  if (canRange || (access !== "range" && access !== "hydrate")) return access;
+  throw new ConfigValidationError(
+    `Cannot use option "access" as it must be "memory" or "download" with this engine: current value is "${access}"`,
+    "access",
+  );
+}
+
+/** What taking whole files takes. */
+export interface FileMeans {
+  readonly opener: ShardOpener;
+  readonly requests: Requests;
+  readonly tallies: ShardTallies;
+  readonly createDigest: DigestFactory;
+}
+
+/** The shard as it is taken whole: its request counts, and may take as long as the file is. */
+export function wholeShard(object: ShardObject, { requests, tallies }: FileMeans): ShardObject {
+  return { ...object, store: requests.store(object.store, { tally: tallies.of(object.shardId), isBulk: true }) };
 }
 
 /** Whole shards in memory. */
-export function memoryAccess(backend: Backend): ShardAccess {
+export function memoryAccess(means: FileMeans): ShardAccess {
+  const { opener, createDigest } = means;
   return {
     mode: "memory",
+    isLazy: false,
     async open(object, signal) {
-      const stored = await requestShard(object, signal);
+      const stored = await requestShard(wholeShard(object, means), signal);
       const bytes = await stored.bytes();
-      const check = await checkContent(object);
+      const check = await checkContent(object, createDigest);
       check.update(bytes);
       check.finish();
-      return await backend.openShard({ kind: "memory", bytes });
+      return await opener.openShard({ kind: "memory", bytes });
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

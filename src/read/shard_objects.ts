@@ -3,12 +3,19 @@
  * @module
  */
 import type { ObjectDigest } from "../backends/backend.ts";
-import { createDigest } from "../bytes/digest.ts";
-import type { JsonValue } from "../bytes/python_json.ts";
+import type { Digest } from "../bytes/digest.ts";
+import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
 import { ConfigValidationError, CorruptFileError } from "../errors.ts";
 import { keyUnder } from "../snapshots/layout.ts";
+import type { KeyEncoding } from "../routing/key.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { ReadableStore, StoredObject } from "../stores/store.ts";
+
+/** What the manifest says of all shards. */
+export type SnapshotFacts = Pick<Manifest, "s3Prefix" | "keyEncoding" | "custom">;
+
+/** Makes digests. */
+export type DigestFactory = () => Promise<Digest> | Digest;
 
 /** A shard that has rows. */
 export type FullShard = ShardEntry & { readonly dbUrl: string };
@@ -22,8 +29,13 @@ export interface ShardObject {
   readonly url: string;
   /** Length that the manifest states. */
   readonly sizeBytes: number;
-  /** Undefined where the writer recorded none, as the Python package does. */
+  readonly keyEncoding: KeyEncoding;
+  /** The file's own digest; undefined where the writer recorded none, as the Python package does. */
   readonly digest: ObjectDigest | undefined;
+  /** All that is recorded about objects in the shard's folder, the file first; undefined where nothing is. */
+  readonly objects: readonly ObjectDigest[] | undefined;
+  /** What the manifest says of sidecars; undefined where it does not speak of any. */
+  readonly sidecar: { readonly pageSizeBytes: number | undefined } | undefined;
   /** What tells this version of the shard from others. */
   readonly identity: { readonly dbUrl: string; readonly checkpointId: string | null };
 }
@@ -45,35 +57,55 @@ export interface ShardPlace {
  * @throws {ConfigValidationError} when the ref lies elsewhere and `resolveStore` is not given.
  * @throws {CorruptFileError} when a digest is recorded in a form that cannot be one.
  */
-export function locateShard(manifest: Manifest, shard: FullShard, place: ShardPlace): ShardObject {
+export function locateShard(
+  { s3Prefix, keyEncoding, custom }: SnapshotFacts,
+  shard: FullShard,
+  place: ShardPlace,
+): ShardObject {
   const { shardId, dbUrl, checkpointId } = shard;
   const { fileName, resolveStore } = place;
   const url = `${dbUrl}/${fileName}`;
-  const digest = recordedDigest(shard, url, fileName);
+  const objects = recordedObjects(shard, url, fileName);
+  const digest = objects?.[0];
   const sizeBytes = digest?.sizeBytes ?? shard.dbBytes;
-  const object = { shardId, url, sizeBytes, digest, identity: { dbUrl, checkpointId } };
-  const folder = keyUnder(manifest.s3Prefix, dbUrl);
+  const identity = { dbUrl, checkpointId };
+  const object = { shardId, url, sizeBytes, keyEncoding, digest, objects, sidecar: sidecarOf(custom), identity };
+  const folder = keyUnder(s3Prefix, dbUrl);
   if (folder !== null && place.store !== null) return { ...object, store: place.store, key: `${folder}/${fileName}` };
   if (resolveStore !== undefined) return { ...object, store: resolveStore(dbUrl), key: fileName };
   throw new ConfigValidationError(
-    `Cannot read shard ${shardId} at "${dbUrl}" as it does not lie under "${manifest.s3Prefix}": ` +
+    `Cannot read shard ${shardId} at "${dbUrl}" as it does not lie under "${s3Prefix}": ` +
       "give the option `resolveStore` to say which store has it",
     "resolveStore",
   );
 }
 
-/** What the writer recorded about the shard's file. A record that is there but wrong must not pass for none. */
-function recordedDigest({ writerInfo }: FullShard, url: string, fileName: string): ObjectDigest | undefined {
-  const objects = field(field(writerInfo, "shardyfusion"), "objects");
-  if (objects === undefined) return undefined;
-  const entry = Array.isArray(objects) ? objects.find((item) => field(item, "name") === fileName) : undefined;
+/** What the writer recorded about objects. A record that is there but wrong must not pass for none. */
+function recordedObjects({ writerInfo }: FullShard, url: string, fileName: string): ObjectDigest[] | undefined {
+  const entries = field(field(writerInfo, "shardyfusion"), "objects");
+  if (entries === undefined) return undefined;
+  const objects = Array.isArray(entries) ? entries.map(recordedObject) : [];
+  const own = objects.findIndex((object) => object?.name === fileName);
+  if (own < 0 || objects.includes(null)) {
+    throw new CorruptFileError(`Cannot check "${url}" as its manifest must record size and digest of the file`, -1);
+  }
+  return [...objects.splice(own, 1), ...objects] as ObjectDigest[];
+}
+
+function recordedObject(entry: JsonValue): ObjectDigest | null {
+  const name = field(entry, "name");
   const sizeBytes = field(entry, "size_bytes");
   const xxh3 = field(entry, "xxh3_64");
   const rotatedBytes = field(entry, "rotated_bytes") ?? 0;
-  if (isLength(sizeBytes) && isLength(rotatedBytes) && rotatedBytes <= sizeBytes && isHex64(xxh3)) {
-    return { name: fileName, sizeBytes, xxh3, rotatedBytes };
-  }
-  throw new CorruptFileError(`Cannot check "${url}" as its manifest must record size and digest of the file`, -1);
+  const isSound = typeof name === "string" && isLength(sizeBytes) && isLength(rotatedBytes) && isHex64(xxh3);
+  return isSound && rotatedBytes <= sizeBytes ? { name, sizeBytes, xxh3, rotatedBytes } : null;
+}
+
+function sidecarOf(custom: JsonObject): ShardObject["sidecar"] {
+  const sidecar = custom["sqlite_sidecar"];
+  if (sidecar === undefined) return undefined;
+  const pageSizeBytes = field(sidecar, "page_size");
+  return { pageSizeBytes: isLength(pageSizeBytes) ? pageSizeBytes : undefined };
 }
 
 function field(value: JsonValue | undefined, name: string): JsonValue | undefined {
@@ -109,7 +141,7 @@ export interface ContentCheck {
 }
 
 /** Begins a check of a shard's bytes, to be given front to back. Holds the part that was hashed last, one page. */
-export async function checkContent(object: ShardObject): Promise<ContentCheck> {
+export async function checkContent(object: ShardObject, createDigest: DigestFactory): Promise<ContentCheck> {
   const { digest: recorded, url, sizeBytes } = object;
   const digest = recorded === undefined ? null : await createDigest();
   const rotatedBytes = recorded?.rotatedBytes ?? 0;
@@ -127,12 +159,32 @@ export async function checkContent(object: ShardObject): Promise<ContentCheck> {
       if (digest === null) return;
       for (const piece of head) digest.update(piece);
       if (digest.hex() === recorded!.xxh3) return;
-      throw new CorruptFileError(`Cannot use "${url}" as its bytes do not have the recorded digest`, -1);
+      throw digestError(url);
     },
   };
 }
 
-function lengthError({ url, sizeBytes }: ShardObject, foundBytes: number): CorruptFileError {
+/** Checks a whole object against its recorded digest. @throws {CorruptFileError} */
+export async function checkBytes(
+  bytes: Uint8Array,
+  { url, digest: { rotatedBytes, xxh3 } }: { readonly url: string; readonly digest: ObjectDigest },
+  createDigest: DigestFactory,
+): Promise<void> {
+  const digest = await createDigest();
+  digest.update(bytes.subarray(rotatedBytes));
+  digest.update(bytes.subarray(0, rotatedBytes));
+  if (digest.hex() !== xxh3) throw digestError(url);
+}
+
+function digestError(url: string): CorruptFileError {
+  return new CorruptFileError(`Cannot use "${url}" as its bytes do not have the recorded digest`, -1);
+}
+
+/** The error for an object that is longer or shorter than it must be. */
+export function lengthError(
+  { url, sizeBytes }: Pick<ShardObject, "url" | "sizeBytes">,
+  foundBytes: number,
+): CorruptFileError {
   return new CorruptFileError(
     `Cannot use "${url}" as it must be ${sizeBytes} bytes long: current value is ${foundBytes}`,
     Math.min(sizeBytes, foundBytes),

@@ -3,12 +3,11 @@
  * @module
  */
 import type { JsonObject } from "../bytes/python_json.ts";
-import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../options.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
-import type { AccessMode } from "./read_options.ts";
 import type { Generation } from "./generation.ts";
+import type { ChosenMode } from "./shard_access.ts";
+import type { ShardStats } from "./shard_tallies.ts";
 
 /** The snapshot being read. Times are microseconds since 1970. */
 export interface SnapshotInfo {
@@ -28,7 +27,7 @@ export interface SnapshotInfo {
   /** Size of all shards together. */
   readonly sizeBytes: number;
   /** How the shards are accessed. */
-  readonly access: Exclude<AccessMode, "auto">;
+  readonly access: ChosenMode;
   /** Fields of the manifest's column `custom`. */
   readonly custom: JsonObject;
   /** What a user should know, such as that an older snapshot had to be taken. */
@@ -48,17 +47,6 @@ export interface ShardInfo {
   readonly dbUrl: string | null;
 }
 
-/** Whether a reader works. */
-export interface SnapshotHealth {
-  /** `"degraded"`: the snapshot is older than asked for; `"unhealthy"`: the reader is closed. */
-  readonly status: "healthy" | "degraded" | "unhealthy";
-  readonly manifestRef: string;
-  /** Milliseconds since the snapshot was published. */
-  readonly manifestAgeMs: number;
-  readonly shardCount: number;
-  readonly isClosed: boolean;
-}
-
 /** What a reader has asked of the store since it was opened. */
 export interface ReaderStats {
   /** GETs sent to the store; those of a `manifestStore` and listings are not counted. */
@@ -67,6 +55,12 @@ export interface ReaderStats {
   readonly bytesRead: number;
   /** Keys looked up. */
   readonly lookUps: number;
+  /** Pages of ranges that were at hand when they were needed. */
+  readonly cacheHits: number;
+  /** Keys that a shard's filter knew to be absent, so that nothing was fetched for them. */
+  readonly filterHits: number;
+  /** The same by the number of the shard, of those that ranges were read of; of 10,000 shards at most. */
+  readonly shards: ReadonlyMap<number, ShardStats>;
 }
 
 /** Describes an opened snapshot. */
@@ -86,33 +80,7 @@ export function infoOf(active: Generation, refreshWarning: string | null): Snaps
     sizeBytes: manifest.shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
     access: active.mode,
     custom: manifest.custom,
-    warnings: refreshWarning === null ? [...active.warnings] : [...active.warnings, refreshWarning],
-  };
-}
-
-/**
- * Tells how a reader is.
- *
- * @throws {ConfigValidationError} when `staleAfterMs` is no number from 0 up.
- */
-export function healthOf(
-  active: Generation,
-  state: { readonly nowMicros: number; readonly isClosed: boolean; readonly staleAfterMs: number | undefined },
-): SnapshotHealth {
-  const { nowMicros, isClosed, staleAfterMs = Infinity } = state;
-  if (typeof staleAfterMs !== "number" || !(staleAfterMs >= 0)) {
-    throw new ConfigValidationError(
-      `Cannot use option "staleAfterMs" as it must be a number from 0 up: current value is ${shown(staleAfterMs)}`,
-      "staleAfterMs",
-    );
-  }
-  const manifestAgeMs = Math.max(0, (nowMicros - active.publishedAtMicros) / 1000);
-  return {
-    status: isClosed ? "unhealthy" : manifestAgeMs > staleAfterMs ? "degraded" : "healthy",
-    manifestRef: active.manifestRef,
-    manifestAgeMs,
-    shardCount: active.manifest.shardCount,
-    isClosed,
+    warnings: [...active.warnings, ...(refreshWarning === null ? [] : [refreshWarning])],
   };
 }
 

@@ -2,40 +2,39 @@
  * Opens the snapshots of one series: pointer, manifest, engine, shards.
  * @module
  */
-import type { Backend } from "../backends/backend.ts";
 import { ConfigValidationError, ManifestParseError, ReaderStateError } from "../errors.ts";
-import { backendOf } from "../registry.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
-import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
-import { isObjectStore, type ReadableStore, type RequestOptions } from "../stores/store.ts";
+import type { ReadableStore, RequestOptions } from "../stores/store.ts";
 import { type Generation, openGeneration } from "./generation.ts";
-import { isNewer, loadCurrentManifest, type LoadedManifest, loadPinnedManifest } from "./load_manifest.ts";
-import { meteredStore, type Traffic } from "./metered_store.ts";
-import type { CheckedOpenOptions } from "./read_options.ts";
-import { chooseMode, memoryAccess, type ShardAccess } from "./shard_access.ts";
+import { isNewer, loadCurrentManifest, type LoadedManifest } from "./load_manifest.ts";
+import type { CheckedOptions } from "./read_options.ts";
+import type { ReaderParts } from "./reader_parts.ts";
+import { Requests } from "./requests.ts";
+import { checkedMode } from "./shard_access.ts";
+import { ShardTallies } from "./shard_tallies.ts";
+
+/** Beyond so many a snapshot's warnings are no longer told. */
+const WARNINGS_MAX = 20;
 
 /** Where a reader gets its snapshots from. */
 export class SnapshotSource {
-  readonly #options: CheckedOpenOptions;
-  readonly #traffic: Traffic = { requests: 0, bytesRead: 0 };
-  readonly #store: ReadableStore;
-  readonly #resolveStore: ((url: string) => ReadableStore) | undefined;
+  /** What was asked of each shard. */
+  readonly tallies: ShardTallies = new ShardTallies();
+  /** All that was asked, without the requests of a `manifestStore` and without listings. */
+  readonly requests: Requests;
+  readonly #options: CheckedOptions;
+  readonly #parts: ReaderParts;
   /** Folders of manifests that were not found in the store itself. */
   readonly #foldersElsewhere = new Set<string>();
   readonly #manifests: ManifestReader;
 
-  constructor(options: CheckedOpenOptions) {
+  constructor(options: CheckedOptions, parts: ReaderParts) {
     this.#options = options;
-    const { store, resolveStore } = options;
-    this.#store = this.#metered(store);
-    this.#resolveStore = resolveStore && ((url) => this.#metered(resolveStore(url)));
-    this.#manifests = options.manifestStore ?? this.#ownManifests();
-  }
-
-  /** Requests and bytes so far, without those of a `manifestStore` and of listings. */
-  get traffic(): Readonly<Traffic> {
-    return this.#traffic;
+    this.#parts = parts;
+    const { concurrencyMax, timeoutMs, hedgeAfterMs, clock, manifestStore } = options;
+    this.requests = new Requests({ concurrencyMax, timeoutMs, hedgeAfterMs, clock });
+    this.#manifests = manifestStore ?? this.#ownManifests();
   }
 
   /**
@@ -49,7 +48,7 @@ export class SnapshotSource {
     const request = requestOptions(signal);
     const loaded = pin === undefined
       ? await loadCurrentManifest(this.#manifests, fallbackAttempts, request)
-      : await loadPinnedManifest(this.#manifests, pin, request);
+      : await this.#parts.loadPinned(this.#manifests, pin, request);
     return await this.#open(loaded, signal);
   }
 
@@ -81,43 +80,54 @@ export class SnapshotSource {
   }
 
   async #open(loaded: LoadedManifest, signal: AbortSignal | undefined): Promise<Generation> {
-    const { manifest, ref } = loaded;
+    const { manifest, ref, warnings } = loaded;
     refuseVectorOnly(manifest);
-    const { concurrencyMax, backend = backendOf(manifest) } = this.#options;
-    return await openGeneration(loaded, {
-      backend,
-      store: this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : this.#store,
-      resolveStore: this.#resolveStore,
-      openAccess: () => this.#openAccess(manifest, backend),
+    const options = this.#options;
+    const { access, concurrencyMax, resolveStore, cacheBytesMax, backend: opener = this.#parts.openerOf(manifest) } =
+      options;
+    const mode = checkedMode(access, opener, this.#parts.autoMode(sizeOf(manifest)));
+    const noted = new Set(warnings);
+    return await openGeneration({ ...loaded, warnings: noted }, {
+      opener,
+      store: this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : options.store,
+      resolveStore,
+      routerOf: this.#parts.routerOf,
+      openAccess: () =>
+        this.#parts.openAccess(mode, {
+          opener,
+          options,
+          cacheBytesMax,
+          requests: this.requests,
+          tallies: this.tallies,
+          createDigest: this.#parts.createDigest,
+          warn: (message) => void (noted.size < WARNINGS_MAX && noted.add(message)),
+        }),
       concurrencyMax,
       signal,
     });
   }
 
-  async #openAccess(manifest: Manifest, backend: Backend): Promise<ShardAccess> {
-    const { access, cacheDir, clock } = this.#options;
-    if (chooseMode(access, manifest) === "memory") return memoryAccess(backend);
-    const { downloadAccess } = await import("./download_access.ts");
-    return await downloadAccess(backend, cacheDir, clock);
-  }
-
   #ownManifests(): ManifestReader {
-    const { store, pointerKey, clock } = this.#options;
-    const resolve = this.#resolveStore;
-    const resolveStore = resolve && ((url: string) => {
-      this.#foldersElsewhere.add(url);
-      return resolve(url);
-    });
-    const places = { pointerKey, resolveStore };
-    const reader = objectManifestReader(this.#store, places);
-    if (!isObjectStore(store)) return reader;
-    const lister = objectManifestStore(store, { ...places, clock });
-    return Object.assign(reader, { list: lister.list.bind(lister) });
+    const { store, pointerKey, resolveStore } = this.#options;
+    const metered = (store: ReadableStore): ReadableStore => this.requests.store(store);
+    return this.#parts.manifestsOf(metered(store), {
+      pointerKey,
+      resolveStore: resolveStore && ((url) => {
+        this.#foldersElsewhere.add(url);
+        return metered(resolveStore(url));
+      }),
+    }, this.#options);
   }
+}
 
-  #metered(store: ReadableStore): ReadableStore {
-    return meteredStore(store, this.#traffic, this.#options.timeoutMs);
+function sizeOf({ shards }: Manifest): { sizeBytes: number; largestBytes: number } {
+  let sizeBytes = 0;
+  let largestBytes = 0;
+  for (const { dbBytes } of shards) {
+    sizeBytes += dbBytes;
+    largestBytes = Math.max(largestBytes, dbBytes);
   }
+  return { sizeBytes, largestBytes };
 }
 
 function requestOptions(signal: AbortSignal | undefined): RequestOptions {

@@ -5,10 +5,10 @@
 import type { KeyIndex } from "./key_index.ts";
 import type { KeyIndexBuilder } from "./key_index_builder.ts";
 import { type KeyValueTree, Lookup } from "./lookup.ts";
-import { checkedPage, feed } from "./overflow.ts";
+import { checkedPage, feed, likelyPages, loadTogether } from "./overflow.ts";
 
-/** How many pages `getMany` holds at once beside what the source caches. */
-const PAGES_AT_ONCE_MAX = 256;
+/** How much `getMany` holds at once beside what the source caches; more where one row is larger. */
+const BYTES_AT_ONCE_MAX = 1 << 24;
 
 /** Prepares the index of a table, or gives null where it can have none: `keyIndexBuilder`, or nothing at all. */
 export type IndexBuilderOf = (tree: KeyValueTree) => KeyIndexBuilder | null;
@@ -103,43 +103,36 @@ export class KeyValueTable {
     this.#indexBuilder = null;
   }
 
-  #advanceAtHand(lookup: Lookup): void {
+  /** Goes on as far as pages are at hand: in the source, or among those that were just loaded. */
+  #advanceAtHand(lookup: Lookup, loaded?: ReadonlyMap<number, Uint8Array>): void {
     const { shape } = this.tree;
     const { source, pageSizeBytes } = shape;
     while (lookup.wanted !== 0) {
       if (source.contiguous !== undefined) {
         lookup.advance(source.contiguous, (lookup.wanted - 1) * pageSizeBytes);
       } else {
-        const page = source.peek(lookup.wanted);
+        const page = loaded?.get(lookup.wanted) ?? source.peek(lookup.wanted);
         if (page === undefined) return;
         lookup.advance(checkedPage(shape, lookup.wanted, page), 0);
       }
     }
   }
 
-  /** Gives each search the page that it waits for, and what is at hand behind that. */
-  async #advanceTogether(lookups: readonly Lookup[], signal?: AbortSignal): Promise<void> {
+  /** Gives the searches the pages that they wait for, whole overflow chains included. */
+  async #advanceTogether(lookups: Lookup[], signal?: AbortSignal): Promise<void> {
     const { shape } = this.tree;
-    const { source } = shape;
-    const byPage = new Map<number, Lookup[]>();
-    for (const lookup of lookups) {
-      const waiting = byPage.get(lookup.wanted);
-      if (waiting === undefined) byPage.set(lookup.wanted, [lookup]);
-      else waiting.push(lookup);
-    }
-    const wanted = [...byPage.keys()].sort((one, other) => one - other);
-    for (let i = 0; i < wanted.length; i += PAGES_AT_ONCE_MAX) {
+    const pagesMax = BYTES_AT_ONCE_MAX / shape.pageSizeBytes;
+    lookups.sort((one, other) => one.wanted - other.wanted);
+    for (let next = 0; next < lookups.length;) {
       signal?.throwIfAborted();
-      const numbers = wanted.slice(i, i + PAGES_AT_ONCE_MAX);
-      const pages = await (source.loadMany?.(numbers, signal) ??
-        Promise.all(numbers.map((pageNumber) => source.load(pageNumber, signal))));
-      numbers.forEach((pageNumber, k) => {
-        const page = checkedPage(shape, pageNumber, pages[k] ?? new Uint8Array(0));
-        for (const lookup of byPage.get(pageNumber)!) {
-          lookup.advance(page, 0);
-          this.#advanceAtHand(lookup);
-        }
-      });
+      const group: Lookup[] = [];
+      const wanted = new Set<number>();
+      for (; next < lookups.length && wanted.size < pagesMax; next++) {
+        group.push(lookups[next]!);
+        for (const pageNumber of likelyPages(shape, lookups[next]!)) wanted.add(pageNumber);
+      }
+      const loaded = await loadTogether(shape, [...wanted], signal);
+      for (const lookup of group) this.#advanceAtHand(lookup, loaded);
     }
   }
 }

@@ -6,7 +6,7 @@
 /** Keeps the pages used last. Holds at most `bytesMax` bytes, but always one page. */
 export class PageCache {
   readonly #pages = new Map<number, Uint8Array>();
-  readonly #bytesMax: number;
+  #bytesMax: number;
   #sizeBytes = 0;
   /** The page given last: asked for again so often that it skips the map. */
   #lastNumber = 0;
@@ -40,11 +40,21 @@ export class PageCache {
     this.#pages.set(pageNumber, page);
     this.#lastNumber = pageNumber;
     this.#lastPage = page;
+    this.#shrink();
+  }
+
+  #shrink(): void {
     for (const [oldest, bytes] of this.#pages) {
       if (this.#sizeBytes <= this.#bytesMax || this.#pages.size === 1) break;
       this.#pages.delete(oldest);
       this.#sizeBytes -= bytes.byteLength;
     }
+  }
+
+  /** Changes what it may hold from now on. */
+  limit(bytesMax: number): void {
+    this.#bytesMax = bytesMax;
+    this.#shrink();
   }
 
   /** Lets go of everything. */

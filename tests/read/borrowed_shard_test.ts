@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
-import { openSnapshot, type SnapshotReader } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
+import type { SnapshotReader } from "../../src/read/snapshot_reader.ts";
 import { count, published } from "./small_snapshots.ts";
 
 /** What collects garbage now; null where the runtime does not let us. */

@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { openSnapshot } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { history } from "../../src/snapshots/history.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 

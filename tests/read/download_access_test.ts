@@ -7,7 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openSnapshot } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { hashSharding } from "../../src/routing/mod.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Key, KeyEncoding } from "../../src/routing/key.ts";
-import type { SnapshotReader } from "../../src/read/mod.ts";
+import type { SnapshotReader } from "../../src/read/snapshot_reader.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
 import { filesUnder, fixtureBytes, fixtureJson } from "../snapshots/fixture_manifests.ts";

@@ -2,7 +2,8 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openSnapshot, type OpenSnapshotOptions } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
+import type { OpenSnapshotOptions } from "../../src/read/read_options.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { s3Store } from "../../src/stores/s3_store.ts";
 import type { ObjectStore, ReadableStore } from "../../src/stores/store.ts";

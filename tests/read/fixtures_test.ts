@@ -3,7 +3,7 @@ import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openSnapshot } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
 import { objectManifestReader } from "../../src/snapshots/object_manifest_store.ts";
 import { fixtureBytes, fixtureJson } from "../snapshots/fixture_manifests.ts";

@@ -1,7 +1,7 @@
 // Lookups in a pipe. Judge: the rows that were written.
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
-import { lookUpStream } from "../../src/read/mod.ts";
+import { lookUpStream } from "../../src/read/look_up_stream.ts";
 import { count, opened, text } from "./small_snapshots.ts";
 
 /** A stream of keys, one at a time. */

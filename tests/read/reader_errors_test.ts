@@ -2,7 +2,8 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import { CorruptFileError } from "../../src/errors.ts";
-import { openSnapshot, type SnapshotReader } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
+import type { SnapshotReader } from "../../src/read/snapshot_reader.ts";
 import type { Key } from "../../src/routing/key.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";

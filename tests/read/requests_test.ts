@@ -1,7 +1,8 @@
 // P8: readers only send GET. Judge: a store that writes down what it is asked for.
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
-import { lookUpStream, openSnapshot } from "../../src/read/mod.ts";
+import { lookUpStream } from "../../src/read/look_up_stream.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { hashSharding } from "../../src/routing/mod.ts";
 import { rollBack } from "../../src/snapshots/history.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
@@ -43,7 +44,12 @@ test("openSnapshot() P8: one GET for the pointer, one for the manifest, one per 
   for (const access of ["memory", "download"] as const) {
     await using reader = await openSnapshot({ store, access });
     deepEqual(take(), OPENING);
-    deepEqual({ ...reader.stats(), bytesRead: 0 }, { requests: OPENING.length, bytesRead: 0, lookUps: 0 });
+    const { requests, lookUps, shards } = reader.stats();
+    deepEqual({ requests, lookUps, perShard: [...shards.values()].map((stats) => stats.requests) }, {
+      requests: OPENING.length,
+      lookUps: 0,
+      perShard: new Array(SHARDS).fill(1),
+    });
     ok(reader.stats().bytesRead > 4 * 8192);
   }
 });

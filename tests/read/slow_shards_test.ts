@@ -3,7 +3,7 @@ import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import type { Backend, ShardReader } from "../../src/backends/backend.ts";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
-import { openSnapshot } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { count, published, text } from "./small_snapshots.ts";
 
 /** The engine with answers that wait for `open`; what happens to its shards is written down. */

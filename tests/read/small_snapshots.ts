@@ -2,7 +2,9 @@
  * Snapshots of a few keys.
  * @module
  */
-import { openSnapshot, type OpenSnapshotOptions, type SnapshotReader } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
+import type { OpenSnapshotOptions } from "../../src/read/read_options.ts";
+import type { SnapshotReader } from "../../src/read/snapshot_reader.ts";
 import type { Key, KeyEncoding } from "../../src/routing/key.ts";
 import { hashSharding } from "../../src/routing/mod.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";

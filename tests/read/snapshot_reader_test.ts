@@ -2,7 +2,8 @@
 import { deepEqual, equal, notEqual, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
 import type { ShardyfusionEvent } from "../../src/events.ts";
-import { openSnapshot, type SnapshotReader } from "../../src/read/mod.ts";
+import { openSnapshot } from "../../src/read/open_snapshot.ts";
+import type { SnapshotReader } from "../../src/read/snapshot_reader.ts";
 import type { Key, KeyEncoding } from "../../src/routing/key.ts";
 import { hashSharding } from "../../src/routing/mod.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";

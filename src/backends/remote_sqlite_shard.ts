@@ -1,0 +1,266 @@
+/**
+ * Looks rows up in a SQLite shard that stays in the store.
+ *
+ * The first lookup fetches what belongs to the shard: its sidecar (all interior pages) and its guard (which keys are
+ * there, and checksums of the pages), in parallel. From then on a row costs the GET of its leaf, one more where the row
+ * overflows, and a key that is not there costs none.
+ * @module
+ */
+import { CorruptFileError, ReaderStateError } from "../errors.ts";
+import { SharedTask } from "../shared_task.ts";
+import { openDatabase } from "../sqlite/database_reader.ts";
+import { parseFileHeader } from "../sqlite/file_header.ts";
+import type { KeyValueTable } from "../sqlite/key_value_table.ts";
+import { decodeSidecar, type Sidecar } from "../sqlite/sidecar.ts";
+import type { RemotePart, RemoteShard } from "./backend.ts";
+import { decodeGuard, type Guard } from "./guard.ts";
+import { isReplaced, isSameTag, SidecarDeclined, StorePages } from "./store_pages.ts";
+
+/** Names of the objects beside the shard's file. */
+export const SIDECAR_FILE = "shard.sidecar";
+export const GUARD_FILE = "shard.guard";
+
+/** What is read first where nothing tells how long a page is: one of the usual length. */
+const PAGE_BYTES_GUESS = 4096;
+
+/** A shard whose first requests have been made. */
+interface OpenShard {
+  readonly table: KeyValueTable;
+  readonly pages: StorePages;
+  readonly guard: Guard | null;
+}
+
+/** Point lookups; scans are added by whoever wants them. */
+export class RemoteSqliteShard implements AsyncDisposable {
+  readonly #shard: RemoteShard;
+  /** The shard's own number in the cache; another one after everything was forgotten. */
+  #slot: number;
+  #open: OpenShard | null = null;
+  #opening: SharedTask<OpenShard> | null = null;
+  #isClosed = false;
+  #withSidecar: boolean;
+  #withGuard: boolean;
+
+  constructor(shard: RemoteShard) {
+    const { objects, mayHaveSidecar, pages } = shard;
+    this.#shard = shard;
+    this.#slot = pages.newSlot();
+    this.#withSidecar = objects === undefined ? mayHaveSidecar : hasObject(shard, SIDECAR_FILE);
+    this.#withGuard = hasObject(shard, GUARD_FILE);
+  }
+
+  /** As in `ShardReader`. */
+  get(key: Uint8Array, signal?: AbortSignal): Uint8Array | null | Promise<Uint8Array | null> {
+    const open = this.#open;
+    if (open === null) return this.#getLater(key, signal);
+    this.#shard.pages.touch(this.#slot);
+    if (this.#isAbsent(open, key)) return null;
+    const found = open.table.get(key, signal);
+    return found instanceof Promise ? found.catch((error) => this.#recover(error, () => this.get(key, signal))) : found;
+  }
+
+  /** As in `ShardReader`. */
+  async getMany(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<(Uint8Array | null)[]> {
+    const open = await this.#opened(signal);
+    const values = new Array<Uint8Array | null>(keys.length).fill(null);
+    const places = keys.map((_, index) => index).filter((index) => !this.#isAbsent(open, keys[index]!));
+    if (places.length === 0) return values;
+    try {
+      const found = await open.table.getMany(places.map((index) => keys[index]!), signal);
+      places.forEach((place, index) => values[place] = found[index]!);
+      return values;
+    } catch (error) {
+      return await this.#recover(error, () => this.getMany(keys, signal));
+    }
+  }
+
+  /** The table, for scans: unlike a lookup one that has begun cannot begin anew. */
+  async table(signal?: AbortSignal): Promise<KeyValueTable> {
+    const { table, pages } = await this.#opened(signal);
+    try {
+      await pages.bind(signal);
+      return table;
+    } catch (error) {
+      return await this.#recover(error, () => this.table(signal));
+    }
+  }
+
+  /** Fetches what belongs to the shard, unless it is there. */
+  async warm(signal?: AbortSignal): Promise<void> {
+    await this.#opened(signal);
+  }
+
+  /** Lets go of what is held in memory; lookups under way go on. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#open = null;
+    this.#shard.pages.drop(this.#slot);
+    return Promise.resolve();
+  }
+
+  async #getLater(key: Uint8Array, signal?: AbortSignal): Promise<Uint8Array | null> {
+    const open = await this.#opened(signal);
+    if (this.#isAbsent(open, key)) return null;
+    try {
+      return await open.table.get(key, signal);
+    } catch (error) {
+      return await this.#recover(error, () => this.get(key, signal));
+    }
+  }
+
+  #isAbsent({ guard }: OpenShard, key: Uint8Array): boolean {
+    if (guard === null || guard.mayContain(key)) return false;
+    this.#shard.tally.filterHits++;
+    return true;
+  }
+
+  /** Repeats a lookup without the sidecar, if that was the reason why it failed; passes other errors on. */
+  async #recover<T>(error: unknown, repeat: () => T | Promise<T>): Promise<T> {
+    if (error instanceof SidecarDeclined) {
+      if (this.#withSidecar) this.#declineSidecar(error.message);
+      return await repeat();
+    }
+    if (isReplaced(error)) this.#forget();
+    throw error;
+  }
+
+  #declineSidecar(reason: string): void {
+    this.#withSidecar = false;
+    this.#shard.warn(`the sidecar of "${this.#shard.url}" is not used: ${reason}`);
+    this.#forget();
+  }
+
+  /** What was read is of another version of the file than what will be read. */
+  #forget(): void {
+    this.#open = null;
+    this.#opening = null;
+    this.#shard.pages.drop(this.#slot);
+    this.#slot = this.#shard.pages.newSlot();
+  }
+
+  async #opened(signal?: AbortSignal): Promise<OpenShard> {
+    if (this.#isClosed) throw new ReaderStateError(`Cannot read "${this.#shard.url}" as its reader is closed`);
+    if (this.#open !== null) return this.#open;
+    if (this.#opening === null || this.#opening.isAborted) {
+      const slot = this.#slot;
+      const opening = this.#opening = new SharedTask(async (signal) => {
+        try {
+          const open = await this.#openNow(slot, signal);
+          if (this.#opening === opening && !this.#isClosed) this.#open = open;
+          return open;
+        } finally {
+          if (this.#opening === opening) this.#opening = null;
+        }
+      });
+    }
+    try {
+      return await this.#opening.join(signal);
+    } catch (error) {
+      return await this.#recover(error, () => this.#opened(signal));
+    }
+  }
+
+  async #openNow(slot: number, signal: AbortSignal): Promise<OpenShard> {
+    const { sidecar, guard, first } = await this.#firstRequests(signal);
+    const used = this.#hold(slot, { sidecar, guard });
+    const head = used.sidecar?.page(1) ?? first?.bytes ?? (await this.#readHead(signal)).bytes;
+    const { pageSizeBytes } = parseFileHeader(head, this.#shard.sizeBytes);
+    const pages = new StorePages(this.#shard, { pageSizeBytes, slot, ...used });
+    if (used.sidecar === null && head.length >= pageSizeBytes) {
+      pages.keep(1, head.length === pageSizeBytes ? head : head.slice(0, pageSizeBytes));
+    }
+    const database = await openDatabase(pages, signal);
+    return { table: database.keyValueTable("kv"), pages, guard: used.guard };
+  }
+
+  /** Sidecar, guard and, where they do not make it needless, the head of the file: at the same time. */
+  async #firstRequests(signal: AbortSignal): Promise<Companions & { readonly first: RemotePart | null }> {
+    // A sidecar without a recorded digest is believed only when the file is known to be of the same version.
+    const isBlind = this.#withSidecar && this.#shard.objects === undefined;
+    const needsHead = isBlind || !this.#withSidecar;
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    const requests = [
+      this.#withSidecar ? this.#loadSidecar(either) : null,
+      this.#withGuard ? this.#loadGuard(either) : null,
+      needsHead ? this.#readHead(either) : null,
+    ] as const;
+    try {
+      const [sidecar, guard, first] = await Promise.all(requests);
+      if (sidecar === null || !isBlind || isSameTag(first!.etag, sidecar.tag)) return { sidecar, guard, first };
+      throw new SidecarDeclined(
+        first!.etag === null ? "the store tells no strong ETag" : `it is of another version of the file`,
+      );
+    } catch (error) {
+      failed.abort(error);
+      await Promise.allSettled(requests);
+      throw error;
+    }
+  }
+
+  #readHead(signal: AbortSignal): Promise<RemotePart> {
+    const { sizeBytes, pageSizeHint = PAGE_BYTES_GUESS } = this.#shard;
+    return this.#shard.read({ offset: 0, lengthBytes: Math.min(sizeBytes, pageSizeHint) }, signal);
+  }
+
+  /** Null when there is none. @throws {SidecarDeclined} when it cannot be used. */
+  async #loadSidecar(signal: AbortSignal): Promise<Sidecar | null> {
+    try {
+      const bytes = await this.#shard.load(SIDECAR_FILE, signal);
+      if (bytes === null) {
+        this.#withSidecar = false;
+        return null;
+      }
+      const sidecar = decodeSidecar(bytes);
+      if (sidecar.tag === null) throw new SidecarDeclined("it is not bound to a version of the file");
+      const { pageSizeBytes } = parseFileHeader(sidecar.page(1) ?? new Uint8Array(0), this.#shard.sizeBytes);
+      if (pageSizeBytes !== sidecar.pageSizeBytes) throw new SidecarDeclined("its pages are of another length");
+      return sidecar;
+    } catch (error) {
+      if (error instanceof CorruptFileError) throw new SidecarDeclined(error.message);
+      throw error;
+    }
+  }
+
+  async #loadGuard(signal: AbortSignal): Promise<Guard | null> {
+    const { url, sizeBytes, objects, warn } = this.#shard;
+    const bytes = await this.#shard.load(GUARD_FILE, signal);
+    if (bytes === null) {
+      this.#withGuard = false;
+      warn(`pages of "${url}" are not checked as its guard is missing`);
+      return null;
+    }
+    const guard = decodeGuard(bytes);
+    const file = objects![0]!;
+    if (guard.shardXxh3 === file.xxh3 && guard.pageCount * guard.pageSizeBytes === sizeBytes) return guard;
+    throw new CorruptFileError(`Cannot use the guard of "${url}" as it is one of another file`, -1);
+  }
+
+  /** Takes room for both; what does not fit is left out from now on. */
+  #hold(slot: number, { sidecar, guard }: Companions): Companions {
+    const { pages, url, warn } = this.#shard;
+    const release = (): void => this.#forget();
+    const guardBytes = guard?.sizeBytes ?? 0;
+    const sidecarBytes = sidecar?.sizeBytes ?? 0;
+    if (guardBytes + sidecarBytes === 0 || pages.hold(slot, guardBytes + sidecarBytes, release)) {
+      return { sidecar, guard };
+    }
+    const reason = "there is no room for it, raise cacheBytesMax";
+    if (sidecar !== null) warn(`the sidecar of "${url}" is not used: ${reason}`);
+    this.#withSidecar = false;
+    if (guard !== null && pages.hold(slot, guardBytes, release)) return { sidecar: null, guard };
+    if (guard !== null) warn(`the guard of "${url}" is not used: ${reason}`);
+    this.#withGuard = false;
+    return { sidecar: null, guard: null };
+  }
+}
+
+/** What lies beside the shard's file; null where it is not there or not used. */
+interface Companions {
+  readonly sidecar: Sidecar | null;
+  readonly guard: Guard | null;
+}
+
+function hasObject({ objects }: RemoteShard, name: string): boolean {
+  return objects?.some((object) => object.name === name) ?? false;
+}

@@ -1,0 +1,195 @@
+/**
+ * Lookups by key in the snapshot that is current.
+ * @module
+ */
+import { ConfigValidationError } from "../errors.ts";
+import { shown } from "../option_fields.ts";
+import { encodeKey, type Key } from "../routing/key.ts";
+import { checkShardId, lookUpMany, shardOf } from "./look_up.ts";
+import type { LookUpOptions } from "./read_options.ts";
+import type { ReaderState } from "./reader_state.ts";
+import { infoOf, type ReaderStats, type ShardInfo, shardInfosOf, type SnapshotInfo } from "./snapshot_info.ts";
+
+/** What is to be fetched ahead: keys, or shards by number. */
+export type WarmTarget = Iterable<Key> | { readonly shards: Iterable<number> };
+
+/**
+ * Looks rows up in the snapshot that was current when it was opened or last refreshed. Safe for concurrent calls.
+ *
+ * Only sends GET requests. Close it with `await using` or `close()`; what describes it works after that too.
+ */
+export class KeyReader implements AsyncDisposable {
+  readonly #state: ReaderState;
+
+  /** Use `openSnapshot`. */
+  constructor(state: ReaderState) {
+    this.#state = state;
+  }
+
+  /** The snapshot being read. */
+  get info(): SnapshotInfo {
+    return infoOf(this.#state.active, this.#state.refreshWarning);
+  }
+
+  /** All shards, empty ones included, by number. */
+  get shards(): readonly ShardInfo[] {
+    return shardInfosOf(this.#state.active.manifest);
+  }
+
+  /**
+   * The value of a key, or null when there is none; an empty value is an empty array. The value is a copy.
+   *
+   * @throws {ConfigValidationError} when the key is of a type or size that the snapshot cannot have.
+   * @throws {CorruptFileError} when the shard is damaged.
+   * @throws {ReaderStateError} when the reader is closed.
+   */
+  get(key: Key, options?: LookUpOptions): Promise<Uint8Array | null> {
+    // Not an async function: from memory the whole look-up is done when this returns, and costs one promise.
+    try {
+      options?.signal?.throwIfAborted();
+      if (this.#state.isObserved) return this.#observedGet(key, options);
+      const found = this.#lookUp(key, options);
+      return found instanceof Promise ? found : Promise.resolve(found);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * The values of many keys: one entry per distinct key, in the order of the keys, null where there is none. All come
+   * from one snapshot. Keys are the same as in any `Map`: 1 and 1n are two keys, and so are two arrays of equal bytes.
+   *
+   * @throws as `get`; nothing is returned when one key is wrong or one shard fails.
+   */
+  async getMany<K extends Key>(
+    keys: Iterable<K>,
+    options: LookUpOptions = {},
+  ): Promise<Map<K, Uint8Array | null>> {
+    const state = this.#state;
+    const { clock } = state.options;
+    const startedMs = clock.monotonicMs();
+    state.use();
+    options.signal?.throwIfAborted();
+    const values = new Map<K, Uint8Array | null>();
+    for (const key of keys) values.set(key, null);
+    await state.limiter?.acquire(values.size, 0, options.signal);
+    const active = state.use();
+    state.lookUps += values.size;
+    await active.whileOpen(() => lookUpMany(active, values, options));
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    state.emit({ name: "reader.multi_get", payload: { duration_ms: durationMs, num_keys: values.size } });
+    return values;
+  }
+
+  /**
+   * Fetches ahead: what lookups of these keys need, so that they cost no request as long as the cache holds it; or what
+   * belongs to these shards, so that a lookup in them costs one. Where whole files are read there is nothing to fetch;
+   * keys and numbers are checked all the same.
+   *
+   * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard; and as `getMany`.
+   */
+  async warm(target: WarmTarget, options: LookUpOptions = {}): Promise<void> {
+    const active = this.#state.use();
+    const { signal } = options;
+    signal?.throwIfAborted();
+    // A string and a Uint8Array can be gone through too, but would be one key.
+    const isObject = typeof target === "object" && target !== null && !(target instanceof Uint8Array);
+    if (isObject && "shards" in target) {
+      const shardIds = [...target.shards];
+      for (const shardId of shardIds) checkShardId(shardId, active.router.shardCount);
+      await active.whileOpen(() =>
+        Promise.all(shardIds.map(async (shardId) => await (await active.readerAt(shardId, signal))?.warm?.(signal)))
+      );
+    } else if (isObject && Symbol.iterator in target) {
+      const values = new Map(Array.from(target, (key) => [key, null]));
+      if (!active.isLazy) { for (const key of values.keys()) this.#route(key, options); }
+      else await active.whileOpen(() => lookUpMany(active, values, options));
+    } else {
+      throw new ConfigValidationError(
+        `Cannot warm ${shown(target)} as it must be an array of keys, or { shards: … }`,
+        "target",
+      );
+    }
+  }
+
+  /**
+   * The shard of a key, from 0, whether or not the key exists.
+   *
+   * @throws {ConfigValidationError} when the key has a type that cannot be routed.
+   * @throws {UnknownRoutingTokenError} when the routing expression gives a token that has no shard.
+   */
+  route(key: Key, options: LookUpOptions = {}): number {
+    return this.#state.active.router.route(key, options.columns);
+  }
+
+  /** The shards of many keys, in the order of the keys. @throws as `route`. */
+  routeMany(keys: Iterable<Key>, options: LookUpOptions = {}): number[] {
+    return Array.from(keys, (key) => this.route(key, options));
+  }
+
+  /**
+   * Takes over the current snapshot if its pointer is later than the last one seen; lookups go on meanwhile, and those
+   * under way finish on the snapshot they began with. Calls at the same time take turns.
+   *
+   * @returns false when there is nothing newer, when the newer manifest cannot be parsed (see `info.warnings`), and
+   * always on a pinned reader.
+   * @throws {ReaderStateError} when the reader is closed, also meanwhile, or the pointer is gone; errors of opening.
+   * After an error the old snapshot stays.
+   */
+  refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    return this.#state.refresh(options.signal);
+  }
+
+  /** What was asked of the store so far, in all and by shard. */
+  stats(): ReaderStats {
+    const { requests, tallies } = this.#state.source;
+    return {
+      ...requests.traffic,
+      ...tallies.total(),
+      lookUps: this.#state.lookUps,
+      shards: tallies.snapshot(),
+    };
+  }
+
+  /** Ends a refresh that is under way and closes the snapshot, at once or with its last handle. Idempotent. */
+  close(): Promise<void> {
+    return this.#state.close();
+  }
+
+  /** The same as `close`, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A key is refused for what it is also where its shard is empty. */
+  #route(key: Key, options: LookUpOptions | undefined): { shardId: number; encoded: Uint8Array } {
+    const { active } = this.#state;
+    const shardId = shardOf(active, key, options);
+    return { shardId, encoded: encodeKey(active.manifest.keyEncoding, key) };
+  }
+
+  #lookUp(key: Key, options: LookUpOptions | undefined): Uint8Array | null | Promise<Uint8Array | null> {
+    const active = this.#state.use();
+    this.#state.lookUps++;
+    const shardId = shardOf(active, key, options);
+    const encoded = encodeKey(active.manifest.keyEncoding, key);
+    const reader = active.readerAt(shardId, options?.signal);
+    if (reader === null) return null;
+    if (reader instanceof Promise) {
+      return active.whileOpen(async () => (await reader)?.get(encoded, options?.signal) ?? null);
+    }
+    const found = reader.get(encoded, options?.signal);
+    return found instanceof Promise ? active.whileOpen(() => found) : found;
+  }
+
+  async #observedGet(key: Key, options: LookUpOptions | undefined): Promise<Uint8Array | null> {
+    const { options: { clock }, limiter, emit } = this.#state;
+    const startedMs = clock.monotonicMs();
+    this.#state.use();
+    await limiter?.acquire(1, 0, options?.signal);
+    const value = await this.#lookUp(key, options);
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    emit({ name: "reader.get", payload: { duration_ms: durationMs, found: value !== null } });
+    return value;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Shards that stay in the store and are read in parts.
+ * @module
+ */
+import type { ObjectDigest, RemotePart, RemoteShard, ShardTally } from "../backends/backend.ts";
+import { ObjectNotFoundError, StoreError } from "../errors.ts";
+import type { ByteRange, ReadableStore, RequestOptions } from "../stores/store.ts";
+import { PagePool } from "./page_pool.ts";
+import type { Requests } from "./requests.ts";
+import type { FileMeans, ShardAccess } from "./shard_access.ts";
+import { checkBytes, type DigestFactory, lengthError, type ShardObject } from "./shard_objects.ts";
+
+/** What a sidecar may take that is recorded nowhere, and whose length is not known before it comes. */
+const UNRECORDED_BYTES_MAX = 1 << 26;
+
+/** What reading ranges takes. */
+export interface RangeMeans extends FileMeans {
+  readonly cacheBytesMax: number;
+  /** Takes what the user of the reader should know. */
+  readonly warn: (message: string) => void;
+}
+
+/** Shards over ranges of their objects. Opening sends nothing. */
+export function rangeAccess(means: RangeMeans): ShardAccess & { readonly pool: PagePool } {
+  const pool = new PagePool(means.cacheBytesMax);
+  return {
+    mode: "range",
+    isLazy: true,
+    pool,
+    open: (object) => means.opener.openShard({ kind: "remote", shard: new StoreShard(object, means, pool) }),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** One shard in the store. */
+class StoreShard implements RemoteShard {
+  readonly url: string;
+  readonly sizeBytes: number;
+  readonly keyEncoding: ShardObject["keyEncoding"];
+  readonly objects: readonly ObjectDigest[] | undefined;
+  readonly pageSizeHint: number | undefined;
+  readonly mayHaveSidecar: boolean;
+  readonly pages: PagePool;
+  readonly tally: ShardTally;
+  readonly warn: (message: string) => void;
+  readonly #object: ShardObject;
+  readonly #store: ReadableStore;
+  readonly #requests: Requests;
+  readonly #createDigest: DigestFactory;
+  /** Version of the file, from the first part on. */
+  #etag: string | null | undefined;
+
+  constructor(object: ShardObject, { requests, tallies, createDigest, warn }: RangeMeans, pool: PagePool) {
+    const { url, sizeBytes, keyEncoding, objects, digest, sidecar, shardId, store } = object;
+    this.url = url;
+    this.sizeBytes = sizeBytes;
+    this.keyEncoding = keyEncoding;
+    this.objects = objects;
+    this.pageSizeHint = digest?.rotatedBytes || sidecar?.pageSizeBytes;
+    this.mayHaveSidecar = sidecar !== undefined;
+    this.pages = pool;
+    const tally = tallies.of(shardId);
+    this.tally = tally;
+    this.warn = warn;
+    this.#object = object;
+    this.#store = requests.store(store, { tally });
+    this.#requests = requests;
+    this.#createDigest = createDigest;
+  }
+
+  gapBytesMax(): number {
+    return this.#requests.gapBytesMax();
+  }
+
+  async read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart> {
+    const { parts, etag, sizeBytes } = await this.#store.getRanges(this.#object.key, [range], requestOptions(signal));
+    if (sizeBytes !== null && sizeBytes !== this.sizeBytes) throw lengthError(this, sizeBytes);
+    if (this.#etag === undefined) this.#etag = etag;
+    if (etag === this.#etag) return { bytes: parts[0]!, etag };
+    // Whoever comes next begins with the new version.
+    this.#etag = undefined;
+    const { url } = this;
+    throw new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
+      url,
+      status: 412,
+      retryable: true,
+    });
+  }
+
+  async load(name: string, signal?: AbortSignal): Promise<Uint8Array | null> {
+    const { key, url } = this.#object;
+    const digest = this.objects?.find((object) => object.name === name);
+    const place = { key: beside(key, name), url: beside(url, name) };
+    try {
+      const stored = await this.#store.get(place.key, requestOptions(signal));
+      const isLength = digest === undefined
+        ? stored.sizeBytes <= UNRECORDED_BYTES_MAX
+        : stored.sizeBytes === digest.sizeBytes;
+      if (!isLength) {
+        await stored.body.cancel();
+        throw lengthError({ url: place.url, sizeBytes: digest?.sizeBytes ?? UNRECORDED_BYTES_MAX }, stored.sizeBytes);
+      }
+      const bytes = await stored.bytes();
+      if (digest !== undefined) await checkBytes(bytes, { url: place.url, digest }, this.#createDigest);
+      return bytes;
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError) return null;
+      throw error;
+    }
+  }
+}
+
+/** The place of another object in the same folder. */
+function beside(place: string, name: string): string {
+  return place.slice(0, place.lastIndexOf("/") + 1) + name;
+}
+
+function requestOptions(signal: AbortSignal | undefined): RequestOptions {
+  return signal === undefined ? {} : { signal };
+}

@@ -1,0 +1,31 @@
+/**
+ * Rows of a snapshot in order, shard by shard.
+ * @module
+ */
+import type { Generation } from "./generation.ts";
+import type { CheckedScan } from "./scan_range.ts";
+
+/** A row as scans give it: both parts are copies that the caller owns. */
+export type EncodedRow = [key: Uint8Array, value: Uint8Array];
+
+/** The rows of one shard in ascending order of their encoded keys, or of all shards one after the other. */
+export async function* scanShards(
+  active: Generation,
+  { shard, range, limit }: CheckedScan,
+): AsyncGenerator<EncodedRow[], void, undefined> {
+  range.signal?.throwIfAborted();
+  let left = limit;
+  if (left === 0) return;
+  for (const shardId of shard === undefined ? active.shardIds() : [shard]) {
+    const reader = await active.readerAt(shardId, range.signal);
+    if (reader === null) continue;
+    for await (const rows of reader.scan(range)) {
+      if (rows.length >= left) {
+        yield rows.slice(0, left);
+        return;
+      }
+      left -= rows.length;
+      yield rows;
+    }
+  }
+}
