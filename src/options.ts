@@ -28,6 +28,12 @@ export const positiveNumber: v.GenericSchema<number> = v.pipe(
   v.gtValue(0, "a number above 0"),
 );
 
+/** A string that is not empty: for names of objects. */
+export const nonEmptyText: v.GenericSchema<string> = v.pipe(
+  v.string("a non-empty string"),
+  v.minLength(1, "a non-empty string"),
+);
+
 /** A function of any signature; the caller's annotation says which. */
 export function functionOf<F>(): v.GenericSchema<F> {
   return v.function("a function") as unknown as v.GenericSchema<F>;

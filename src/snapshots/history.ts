@@ -5,11 +5,10 @@
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError, ManifestParseError, ReaderStateError } from "../errors.ts";
-import { objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
+import { nonEmptyText, objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
-import { objectName } from "./object_manifest_reader.ts";
 import { objectManifestStore } from "./object_manifest_store.ts";
 
 /** Options that {@linkcode history} and {@linkcode rollBack} share. */
@@ -47,7 +46,7 @@ interface CheckedPlace extends ManifestPlaceOptions {
 
 const placeOptions = {
   manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "list", "setCurrent")),
-  pointerKey: v.optional(objectName, "_CURRENT"),
+  pointerKey: v.optional(nonEmptyText, "_CURRENT"),
   clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
   signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
 };
@@ -59,8 +58,8 @@ const historyOptions = v.strictObject({
 
 const rollBackOptions = v.strictObject({
   ...placeOptions,
-  ref: v.optional(objectName),
-  runId: v.optional(objectName),
+  ref: v.optional(nonEmptyText),
+  runId: v.optional(nonEmptyText),
   offset: v.optional(wholeNumber),
 }) as unknown as v.GenericSchema<RollBackOptions, CheckedPlace & RollBackOptions>;
 

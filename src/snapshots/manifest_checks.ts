@@ -1,5 +1,5 @@
 /**
- * What a manifest must be like (WIRE_FORMATS 5 and 6): from rows as SQLite stores them to a checked `Manifest`.
+ * What a manifest must be like (WIRE_FORMATS 5 and 6): from rows as SQLite stores them to checked values.
  *
  * Readers and writers share these checks; each says by its own error what is wrong.
  * @module
@@ -18,180 +18,181 @@ export const MANIFEST_FORMAT_VERSION = 4;
 /** A row by the names of its columns; a column that the table lacks is undefined. */
 export type ManifestRow = Readonly<Record<string, SqlValue | undefined>>;
 
+/** A manifest without its shards: what the table `build_meta` says. */
+export type ManifestHead = Omit<Manifest, "shards">;
+
 /** Throws; `problem` completes the sentence "Cannot … as …", `path` names the column or the JSON field. */
 export type Refuse = (problem: string, path: string) => never;
 
 const KEY_ENCODINGS: readonly string[] = ["u64be", "u32be", "utf8", "raw"] satisfies KeyEncoding[];
-const HASH_ALGORITHM = "xxh3_64";
 const SHARDING_FIELDS = ["cel_columns", "cel_expr", "hash_algorithm", "routing_values", "strategy"];
 
 /**
- * Checks the rows of a manifest and gives their content.
+ * Checks the row of `build_meta` and gives its content.
  *
- * @param meta The one row of `build_meta`.
- * @param shardRows The rows of `shards`, in any order.
  * @param refuse Called at the first thing that is wrong.
  */
-export function manifestOf(meta: ManifestRow, shardRows: readonly ManifestRow[], refuse: Refuse): Manifest {
-  const routing = routingOf(jsonColumn(meta, "sharding", refuse), refuse);
-  const custom = jsonObjectColumn(meta, "custom", refuse);
-  const shards = shardRows.map((row) => shardOf(row, refuse)).sort((one, other) => one.shardId - other.shardId);
-  const createdAt = textColumn(meta, "created_at", refuse);
-  const keyEncoding = textColumn(meta, "key_encoding", refuse);
-  const manifest: Manifest = {
-    runId: textColumn(meta, "run_id", refuse),
-    createdAtMicros: parseStamp(createdAt) ?? refuse(mustBe("created_at", "a date-time", createdAt), "created_at"),
-    shardCount: countColumn(meta, ["num_dbs", 1], refuse),
-    s3Prefix: textColumn(meta, "s3_prefix", refuse),
-    keyColumn: textColumn(meta, "key_col", refuse),
+export function headOf(row: ManifestRow, refuse: Refuse): ManifestHead {
+  const columns = new Columns(row, refuse);
+  const routing = routingOf(columns.json("sharding"), columns);
+  const custom = columns.object("custom");
+  const createdAt = columns.text("created_at");
+  const head: ManifestHead = {
+    runId: columns.text("run_id"),
+    createdAtMicros: parseStamp(createdAt) ?? columns.wrong("created_at", "a date-time", createdAt),
+    shardCount: columns.count("num_dbs", 1),
+    s3Prefix: columns.text("s3_prefix"),
+    keyColumn: columns.text("key_col"),
     routing,
-    dbPathTemplate: textColumn(meta, "db_path_template", refuse),
-    shardPrefix: textColumn(meta, "shard_prefix", refuse),
-    keyEncoding: isKeyEncoding(keyEncoding)
-      ? keyEncoding
-      : refuse(mustBe("key_encoding", KEY_ENCODINGS.join(", "), keyEncoding), "key_encoding"),
+    dbPathTemplate: columns.text("db_path_template"),
+    shardPrefix: columns.text("shard_prefix"),
+    keyEncoding: keyEncodingOf(columns),
     custom,
-    shards,
   };
-  const version = countColumn(meta, ["format_version", 0], refuse);
-  if (version !== MANIFEST_FORMAT_VERSION) {
-    refuse(mustBe("format_version", String(MANIFEST_FORMAT_VERSION), version), "format_version");
+  const version = columns.count("format_version", 0);
+  if (version !== MANIFEST_FORMAT_VERSION) columns.wrong("format_version", String(MANIFEST_FORMAT_VERSION), version);
+  const values = routing.strategy === "cel" ? routing.routingValues : null;
+  if (values !== null && head.shardCount !== Math.max(1, values.length)) {
+    refuse(
+      `there must be one shard for each of the ${values.length} routing values, not ${head.shardCount}`,
+      "num_dbs",
+    );
   }
-  checkShardIds(manifest, refuse);
-  checkRoutingCount(manifest, refuse);
-  return manifest;
+  return head;
 }
 
-function isKeyEncoding(name: string): name is KeyEncoding {
-  return KEY_ENCODINGS.includes(name);
-}
-
-function shardOf(row: ManifestRow, refuse: Refuse): ShardEntry {
+/** Checks a row of `shards` and gives its content. */
+export function shardOf(row: ManifestRow, refuse: Refuse): ShardEntry {
+  const columns = new Columns(row, refuse);
   return {
-    shardId: countColumn(row, ["db_id", 0], refuse),
-    dbUrl: textOrNullColumn(row, "db_url", refuse),
-    attempt: countColumn(row, ["attempt", 0], refuse),
-    rowCount: countColumn(row, ["row_count", 0], refuse),
-    dbBytes: countColumn(row, ["db_bytes", 0], refuse),
-    minKey: keyColumn(row, "min_key", refuse),
-    maxKey: keyColumn(row, "max_key", refuse),
-    checkpointId: textOrNullColumn(row, "checkpoint_id", refuse),
-    writerInfo: jsonObjectColumn(row, "writer_info", refuse),
+    shardId: columns.count("db_id", 0),
+    dbUrl: columns.textOrNull("db_url"),
+    attempt: columns.count("attempt", 0),
+    rowCount: columns.count("row_count", 0),
+    dbBytes: columns.count("db_bytes", 0),
+    minKey: columns.key("min_key"),
+    maxKey: columns.key("max_key"),
+    checkpointId: columns.textOrNull("checkpoint_id"),
+    writerInfo: columns.object("writer_info"),
   };
 }
 
-function checkShardIds({ shards, shardCount }: Manifest, refuse: Refuse): void {
-  if (shards.length > shardCount) {
-    refuse(`there are ${shards.length} rows of shards but only ${shardCount} shards`, "num_dbs");
+/**
+ * Checks the rows of `shards`, which may come in any order, and what they are together.
+ *
+ * @param readRow Gives the content of a row: {@linkcode shardOf}, or what checks more than it does.
+ */
+export function shardsOf(
+  rows: readonly ManifestRow[],
+  { shardCount, readRow }: { readonly shardCount: number; readonly readRow: typeof shardOf },
+  refuse: Refuse,
+): ShardEntry[] {
+  if (rows.length > shardCount) {
+    refuse(`there are ${rows.length} rows of shards but only ${shardCount} shards`, "num_dbs");
   }
+  const shards = rows.map((row) => readRow(row, refuse)).sort((one, other) => one.shardId - other.shardId);
   shards.forEach(({ shardId }, index) => {
     if (shardId === shards[index - 1]?.shardId) refuse(`shard ${shardId} has two rows`, "db_id");
     if (shardId >= shardCount) refuse(`shard ${shardId} is none of the ${shardCount} shards`, "db_id");
   });
+  return shards;
 }
 
-function checkRoutingCount({ routing, shardCount }: Manifest, refuse: Refuse): void {
-  const values = routing.strategy === "cel" ? routing.routingValues : null;
-  if (values === null || shardCount === Math.max(1, values.length)) return;
-  refuse(`there must be one shard for each of the ${values.length} routing values, not ${shardCount}`, "num_dbs");
+/** Whether a value of JSON is an object. */
+export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The columns of a row, checked as they are asked for. */
+class Columns {
+  readonly #row: ManifestRow;
+  readonly refuse: Refuse;
+
+  constructor(row: ManifestRow, refuse: Refuse) {
+    this.#row = row;
+    this.refuse = refuse;
+  }
+
+  wrong(name: string, expected: string, value: unknown): never {
+    const state = value === undefined ? "it is missing" : `current value is ${shown(value)}`;
+    this.refuse(`"${name}" must be ${expected}: ${state}`, name);
+  }
+
+  text(name: string): string {
+    const value = this.#row[name];
+    return typeof value === "string" ? value : this.wrong(name, "text", value);
+  }
+
+  textOrNull(name: string): string | null {
+    return this.#row[name] === null ? null : this.text(name);
+  }
+
+  count(name: string, least: number): number {
+    const value = this.#row[name];
+    if (typeof value === "number" && Number.isSafeInteger(value) && value >= least) return value;
+    return this.wrong(name, `a whole number from ${least} up`, value);
+  }
+
+  json(name: string): JsonValue {
+    const text = this.text(name);
+    try {
+      return parseJson(text);
+    } catch {
+      return this.wrong(name, "JSON", text);
+    }
+  }
+
+  object(name: string): JsonObject {
+    const value = this.json(name);
+    return isJsonObject(value) ? value : this.wrong(name, "a JSON object", value);
+  }
+
+  key(name: string): bigint | string | null {
+    const value = this.#row[name] === null ? null : this.json(name);
+    return value === null ? null : wholeOrText(value) ?? this.wrong(name, "a whole number or a string", value);
+  }
+}
+
+function keyEncodingOf(columns: Columns): KeyEncoding {
+  const name = columns.text("key_encoding");
+  return KEY_ENCODINGS.includes(name)
+    ? name as KeyEncoding
+    : columns.wrong("key_encoding", KEY_ENCODINGS.join(", "), name);
 }
 
 /** Reads the column `sharding`, which takes no fields beyond the five known ones. */
-function routingOf(value: JsonValue, refuse: Refuse): RoutingSpec {
-  if (!isObject(value)) return refuse(mustBe("sharding", "a JSON object", value), "sharding");
+function routingOf(value: JsonValue, columns: Columns): RoutingSpec {
+  const wrong = (name: string, expected: string): never =>
+    columns.wrong(`sharding.${name}`, expected, (value as JsonObject)[name]);
+  if (!isJsonObject(value)) return columns.wrong("sharding", "a JSON object", value);
   const unknown = Object.keys(value).find((name) => !SHARDING_FIELDS.includes(name));
-  if (unknown !== undefined) refuse(`"sharding" has the unknown field "${unknown}"`, `sharding.${unknown}`);
-  const { strategy } = value;
-  const algorithm = value["hash_algorithm"];
-  if (algorithm !== HASH_ALGORITHM) {
-    refuse(mustBe("sharding.hash_algorithm", `"${HASH_ALGORITHM}"`, algorithm), "sharding.hash_algorithm");
-  }
+  if (unknown !== undefined) columns.refuse(`"sharding" has the unknown field "${unknown}"`, `sharding.${unknown}`);
+  const { strategy, cel_expr: expr, cel_columns: types, routing_values: values = null } = value;
+  if (value["hash_algorithm"] !== "xxh3_64") wrong("hash_algorithm", '"xxh3_64"');
   if (strategy === "hash") {
-    for (const name of ["cel_expr", "cel_columns", "routing_values"]) {
-      if ((value[name] ?? null) !== null) {
-        refuse(mustBe(`sharding.${name}`, "null with hash sharding", value[name]), "sharding");
-      }
-    }
-    return { strategy };
+    const extra = ["cel_expr", "cel_columns", "routing_values"].find((name) => (value[name] ?? null) !== null);
+    return extra === undefined ? { strategy } : wrong(extra, "null with hash sharding");
   }
-  if (strategy !== "cel") refuse(mustBe("sharding.strategy", '"hash" or "cel"', strategy), "sharding.strategy");
-  const expr = value["cel_expr"];
-  if (typeof expr !== "string" || expr === "") {
-    return refuse(mustBe("sharding.cel_expr", "a non-empty string", expr), "sharding.cel_expr");
+  if (strategy !== "cel") wrong("strategy", '"hash" or "cel"');
+  if (typeof expr !== "string" || expr === "") return wrong("cel_expr", "a non-empty string");
+  // Whether the types exist is found out when the expression is compiled.
+  const isTypes = isJsonObject(types) && Object.values(types).every((type) => typeof type === "string");
+  if (!isTypes || Object.keys(types).length === 0) return wrong("cel_columns", "a non-empty object of type names");
+  const routingValues = values === null ? null : routingValuesOf(values);
+  if (routingValues === undefined) {
+    return wrong("routing_values", "null or an array of different whole numbers, or of different strings");
   }
-  return {
-    strategy: "cel",
-    expr,
-    columns: celColumnsOf(value["cel_columns"], refuse),
-    routingValues: routingValuesOf(value["routing_values"] ?? null, refuse),
-  };
+  return { strategy: "cel", expr, columns: types as Readonly<Record<string, string>>, routingValues };
 }
 
-/** Names and types of columns. Whether the types exist is found out when the expression is compiled. */
-function celColumnsOf(value: JsonValue | undefined, refuse: Refuse): Readonly<Record<string, string>> {
-  const isTypes = isObject(value) && Object.values(value).every((type) => typeof type === "string");
-  if (isTypes && Object.keys(value).length > 0) return value as Record<string, string>;
-  return refuse(mustBe("sharding.cel_columns", "a non-empty object of type names", value), "sharding.cel_columns");
-}
-
-function routingValuesOf(value: JsonValue, refuse: Refuse): readonly (bigint | string)[] | null {
-  const path = "sharding.routing_values";
-  if (value === null) return null;
-  if (!Array.isArray(value)) return refuse(mustBe(path, "null or an array", value), path);
-  const values = (value as readonly JsonValue[]).map((item) =>
-    wholeOrText(item) ?? refuse(mustBe(path, "whole numbers or strings", item), path)
-  );
-  if (new Set(values.map((item) => typeof item)).size > 1) refuse(`"${path}" mixes numbers and strings`, path);
-  if (new Set(values).size < values.length) refuse(`"${path}" has a value twice`, path);
-  return values;
-}
-
-function keyColumn(row: ManifestRow, name: string, refuse: Refuse): bigint | string | null {
-  if (row[name] === null) return null;
-  const value = jsonColumn(row, name, refuse);
-  if (value === null) return null;
-  return wholeOrText(value) ?? refuse(mustBe(name, "a whole number or a string", value), name);
+/** Undefined when they are wrong. */
+function routingValuesOf(value: JsonValue): readonly (bigint | string)[] | undefined {
+  const values = Array.isArray(value) ? (value as readonly JsonValue[]).map(wholeOrText) : [null];
+  const isOneKind = values.every((item) => item !== null && typeof item === typeof values[0]);
+  return isOneKind && new Set(values).size === values.length ? values as (bigint | string)[] : undefined;
 }
 
 function wholeOrText(value: JsonValue): bigint | string | null {
   if (typeof value === "string" || typeof value === "bigint") return value;
   return typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : null;
-}
-
-function jsonObjectColumn(row: ManifestRow, name: string, refuse: Refuse): JsonObject {
-  const value = jsonColumn(row, name, refuse);
-  return isObject(value) ? value : refuse(mustBe(name, "a JSON object", value), name);
-}
-
-function jsonColumn(row: ManifestRow, name: string, refuse: Refuse): JsonValue {
-  const text = textColumn(row, name, refuse);
-  try {
-    return parseJson(text);
-  } catch {
-    return refuse(mustBe(name, "JSON", text), name);
-  }
-}
-
-function textOrNullColumn(row: ManifestRow, name: string, refuse: Refuse): string | null {
-  return row[name] === null ? null : textColumn(row, name, refuse);
-}
-
-function textColumn(row: ManifestRow, name: string, refuse: Refuse): string {
-  const value = row[name];
-  return typeof value === "string" ? value : refuse(mustBe(name, "text", value), name);
-}
-
-function countColumn(row: ManifestRow, [name, least]: readonly [string, number], refuse: Refuse): number {
-  const value = row[name];
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least) return value;
-  return refuse(mustBe(name, `a whole number from ${least} up`, value), name);
-}
-
-function mustBe(name: string, expected: string, value: unknown): string {
-  const state = value === undefined ? "it is missing" : `current value is ${shown(value)}`;
-  return `"${name}" must be ${expected}: ${state}`;
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

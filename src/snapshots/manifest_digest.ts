@@ -1,84 +1,130 @@
 /**
- * The digest that a manifest of ours carries of itself, `shardyfusion.manifest_xxh3_64` in its column `custom`.
+ * The digests that a manifest of ours carries of itself.
  *
- * It covers the values of all columns, not the bytes of the file: what a wrong byte may change unnoticed otherwise is
- * the number of shards, a row that is missing, or a digest of a shard. Manifests of the Python package have none.
+ * What a wrong byte may change unnoticed otherwise is the number of shards, a row that is missing, or a digest of a
+ * shard. Manifests are ours when their column `custom` has the object `shardyfusion`; there stands
+ *
+ * ```text
+ * manifest_xxh3_64   XXH3-64 of lines: the row of build_meta, then each row of shards ascending
+ * manifest_rows      only in large manifests, whose readers want single rows. The digest covers build_meta alone then,
+ *                    and each row of shards has its own: row_xxh3_64, in the object shardyfusion of its writer_info
+ *   full_shards      how many rows there are
+ *   row_count        their sum
+ *   db_bytes         their sum
+ *   empty_shards     which shards have no row: numbers, or hex digits, whose digit i stands for the shards 4i to
+ *                    4i + 3, the lowest bit for the first. Absent where each shard has a row
+ * ```
+ *
+ * A line is a JSON array without blanks, of the values of the columns in the order of the table, ended by `\n`; that
+ * of a single row begins with the run id. In place of the digest itself stand zeros. Further columns are not covered.
+ * Manifests of the Python package carry no digests.
  * @module
  */
-import { createDigest } from "../bytes/fast_digest.ts";
-import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
-import type { ManifestRow } from "./manifest_checks.ts";
+import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
+import { xxh3Hex } from "../bytes/xxh3.ts";
+import type { ShardEntry } from "./manifest.ts";
+import { isJsonObject, type ManifestHead, type ManifestRow, type Refuse, shardOf } from "./manifest_checks.ts";
+
+/** Names in the object `shardyfusion`. */
+export const MANIFEST_DIGEST = "manifest_xxh3_64";
+/** @see MANIFEST_DIGEST */
+export const MANIFEST_ROWS = "manifest_rows";
+/** @see MANIFEST_DIGEST */
+export const ROW_DIGEST = "row_xxh3_64";
+/** What stands in place of a digest while it is made. */
+export const NO_DIGEST = "0000000000000000";
 
 const OWN = "shardyfusion";
-const DIGEST = "manifest_xxh3_64";
+const META_COLUMNS =
+  "run_id created_at num_dbs s3_prefix key_col sharding db_path_template shard_prefix format_version key_encoding custom"
+    .split(" ");
+const SHARD_COLUMNS = "db_id db_url attempt row_count db_bytes min_key max_key checkpoint_id writer_info".split(" ");
 
-/** What is covered; another version may add columns. */
-const META_COLUMNS = [
-  "run_id",
-  "created_at",
-  "num_dbs",
-  "s3_prefix",
-  "key_col",
-  "sharding",
-  "db_path_template",
-  "shard_prefix",
-  "format_version",
-  "key_encoding",
-];
-const SHARD_COLUMNS = [
-  "db_id",
-  "db_url",
-  "attempt",
-  "row_count",
-  "db_bytes",
-  "min_key",
-  "max_key",
-  "checkpoint_id",
-  "writer_info",
-];
-
-/** The rows of a manifest that was checked. */
-export interface ManifestRows {
-  readonly meta: ManifestRow;
-  /** Ascending by `db_id`. */
-  readonly shards: readonly ManifestRow[];
+/** What a large manifest says of its rows. */
+export interface RowsRecord {
+  readonly fullShards: number;
+  readonly rowCount: number;
+  readonly dbBytes: number;
+  /** Whether a shard has no row because it is empty; if it has none and is not empty, it was lost. */
+  isEmpty(shardId: number): boolean;
 }
 
-/** The value of `custom` with the digest of the rows in it; as it is where the manifest is not one of ours. */
-export async function withDigest(custom: JsonObject, rows: ManifestRows): Promise<JsonObject> {
-  const own = custom[OWN];
-  if (!isObject(own)) return custom;
-  return { ...custom, [OWN]: { ...own, [DIGEST]: await digestOf(rows) } };
+/** What stands for us in `custom` or in a `writer_info`. */
+export function ownFields(column: JsonObject): JsonObject | undefined {
+  const own = column[OWN];
+  return isJsonObject(own) ? own : undefined;
 }
 
-/** The value of `custom` as it was before {@linkcode withDigest}. */
-export function withoutDigest(custom: JsonObject): JsonObject {
-  const own = custom[OWN];
-  if (!isObject(own) || own[DIGEST] === undefined) return custom;
-  const { [DIGEST]: _, ...others } = own;
-  return { ...custom, [OWN]: others };
+/** The value of `custom` or of a `writer_info` with other fields of ours; those that are undefined are left out. */
+export function withOwn(column: JsonObject, fields: Readonly<Record<string, JsonValue | undefined>>): JsonObject {
+  const own: Record<string, JsonValue | undefined> = { ...ownFields(column), ...fields };
+  for (const name in fields) if (own[name] === undefined) delete own[name];
+  return { ...column, [OWN]: own as JsonObject };
 }
 
-/** Whether the rows are those that the digest was made from, or carry none. */
-export async function hasOwnDigest(custom: JsonObject, rows: ManifestRows): Promise<boolean> {
-  const own = custom[OWN];
-  const recorded = isObject(own) ? own[DIGEST] : undefined;
-  return recorded === undefined || recorded === await digestOf(rows);
+/** `manifest_xxh3_64` of rows that have `recorded` in its place. */
+export function manifestDigest(meta: ManifestRow, shards: readonly ManifestRow[], recorded: JsonValue): string {
+  return digestOf([
+    lineOf([], { ...meta, custom: zeroed(meta["custom"], recorded) }, META_COLUMNS),
+    ...shards.map((row) => lineOf([], row, SHARD_COLUMNS)),
+  ]);
 }
 
-/** XXH3-64 of JSON: `custom` without the digest itself, the other columns of the snapshot, those of each shard. */
-async function digestOf({ meta, shards }: ManifestRows): Promise<string> {
-  const custom = parseJson(String(meta["custom"])) as JsonObject;
-  const values = [withoutDigest(custom), pick(meta, META_COLUMNS), ...shards.map((row) => pick(row, SHARD_COLUMNS))];
-  const digest = await createDigest();
-  digest.update(new TextEncoder().encode(dumpJson(values)));
-  return digest.hex();
+/** `row_xxh3_64` of a row that has `recorded` in its place. */
+export function rowDigest(runId: string, row: ManifestRow, recorded: JsonValue): string {
+  return digestOf([lineOf([runId], { ...row, "writer_info": zeroed(row["writer_info"], recorded) }, SHARD_COLUMNS)]);
 }
 
-function pick(row: ManifestRow, columns: readonly string[]): JsonValue {
-  return columns.map((name) => row[name] as JsonValue);
+/** What a large manifest says of its rows; null where one digest covers all. */
+export function rowsRecordOf({ custom }: ManifestHead): RowsRecord | null {
+  const record = ownFields(custom)?.[MANIFEST_ROWS];
+  if (!isJsonObject(record)) return null;
+  const { full_shards: fullShards, row_count: rowCount, db_bytes: dbBytes, empty_shards: empty } = record;
+  const listed = new Set(Array.isArray(empty) ? empty : []);
+  return {
+    fullShards: fullShards as number,
+    rowCount: rowCount as number,
+    dbBytes: dbBytes as number,
+    isEmpty: (shardId) =>
+      typeof empty === "string" ? (parseInt(empty[shardId >> 2]!, 16) >> (shardId & 3)) % 2 === 1 : listed.has(shardId),
+  };
 }
 
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/**
+ * Checks the digest of a manifest of ours; those of others pass.
+ *
+ * @param rows All rows, checked; those of `shards` need not be given where {@linkcode rowsRecordOf} says something.
+ */
+export function checkManifestDigest(
+  { meta, shards }: { readonly meta: ManifestRow; readonly shards: readonly ManifestRow[] },
+  head: ManifestHead,
+  refuse: Refuse,
+): void {
+  const own = ownFields(head.custom);
+  const recorded = own?.[MANIFEST_DIGEST] ?? null;
+  const covered = rowsRecordOf(head) === null ? shards : [];
+  if (own === undefined || recorded === manifestDigest(meta, covered, recorded)) return;
+  refuse("its content does not have the digest that it states", "custom");
+}
+
+/** The content of a row that carries its own digest, without it. */
+export function intactShard(runId: string, row: ManifestRow, refuse: Refuse): ShardEntry {
+  const shard = shardOf(row, refuse);
+  const recorded = ownFields(shard.writerInfo)?.[ROW_DIGEST] ?? null;
+  if (recorded !== rowDigest(runId, row, recorded)) {
+    refuse(`the row of shard ${shard.shardId} does not have the digest that it states`, "writer_info");
+  }
+  return { ...shard, writerInfo: withOwn(shard.writerInfo, { [ROW_DIGEST]: undefined }) };
+}
+
+function zeroed(column: ManifestRow[string], recorded: JsonValue): string {
+  return String(column).replace(String(recorded), NO_DIGEST);
+}
+
+function lineOf(first: readonly string[], row: ManifestRow, columns: readonly string[]): string {
+  return `${JSON.stringify([...first, ...columns.map((name) => row[name])])}\n`;
+}
+
+function digestOf(lines: readonly string[]): string {
+  return xxh3Hex(new TextEncoder().encode(lines.join("")));
 }

@@ -2,13 +2,12 @@
  * Reads the pointer and manifests from a store. Sends GET and nothing else.
  * @module
  */
-import * as v from "valibot";
 import { ConfigValidationError, ManifestParseError, ObjectNotFoundError } from "../errors.ts";
-import { functionOf, parseOptions } from "../options.ts";
+import { anyFunction, checkFields, nonEmptyString, optional } from "../option_fields.ts";
 import type { ReadableStore, RequestOptions } from "../stores/store.ts";
 import { joinUrl, keyUnder, manifestKeyOfRef } from "./layout.ts";
 import type { Manifest } from "./manifest.ts";
-import { readManifest } from "./manifest_file.ts";
+import { readManifest } from "./read_manifest.ts";
 import type { CurrentPointer, ManifestReader } from "./manifest_store.ts";
 import { parsePointer, POINTER_BYTES_MAX } from "./pointer.ts";
 
@@ -23,26 +22,8 @@ export interface ManifestReaderOptions {
   readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
 }
 
-interface CheckedReaderOptions {
-  readonly pointerKey: string;
-  readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
-}
-
-/** The name of an object: not empty. */
-export const objectName: v.GenericSchema<string> = v.pipe(
-  v.string("a non-empty string"),
-  v.minLength(1, "a non-empty string"),
-);
-
-/** The options as a schema, for the manifest store, which takes more. */
-export const readerOptions = {
-  pointerKey: v.optional(objectName, "_CURRENT") as v.GenericSchema<string | undefined, string>,
-  resolveStore: v.optional(functionOf<(url: string) => ReadableStore>()) as v.GenericSchema<
-    ((url: string) => ReadableStore) | undefined
-  >,
-};
-
-const schema = v.strictObject(readerOptions) as unknown as v.GenericSchema<ManifestReaderOptions, CheckedReaderOptions>;
+/** The checks of the options. */
+const CHECKS = { pointerKey: optional(nonEmptyString), resolveStore: optional(anyFunction) };
 
 /**
  * Reads manifests from a store that need not be able to write or to list.
@@ -54,7 +35,8 @@ const schema = v.strictObject(readerOptions) as unknown as v.GenericSchema<Manif
  * @throws {ConfigValidationError} when an option is wrong.
  */
 export function objectManifestReader(store: ReadableStore, options: ManifestReaderOptions = {}): ManifestReader {
-  const { pointerKey, resolveStore } = parseOptions(schema, options);
+  checkFields(options, "", CHECKS);
+  const { pointerKey = "_CURRENT", resolveStore } = options;
   return {
     loadCurrent: (request = {}) => loadPointer(store, pointerKey, request),
     loadManifest: (ref, request = {}) => loadManifest({ store, resolveStore }, ref, request),

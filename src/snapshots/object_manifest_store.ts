@@ -7,8 +7,8 @@
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
 import { ManifestParseError, PreconditionFailedError, PublishManifestError } from "../errors.ts";
-import { objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
-import type { ObjectStore, RequestOptions } from "../stores/store.ts";
+import { functionOf, nonEmptyText, objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
+import type { ObjectStore, ReadableStore, RequestOptions } from "../stores/store.ts";
 import {
   checkSegment,
   joinUrl,
@@ -19,7 +19,7 @@ import {
   runIdOfManifestRef,
 } from "./layout.ts";
 import type { Manifest, ManifestRef } from "./manifest.ts";
-import { writeManifest } from "./manifest_file.ts";
+import { writeManifest } from "./write_manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { movePointer, type PointerRetry } from "./move_pointer.ts";
 import {
@@ -27,7 +27,6 @@ import {
   loadPointerBytes,
   type ManifestReaderOptions,
   objectManifestReader,
-  readerOptions,
 } from "./object_manifest_reader.ts";
 import { MANIFEST_CONTENT_TYPE, parsePointer, PREVIOUS_REFS_MAX } from "./pointer.ts";
 
@@ -51,7 +50,8 @@ interface CheckedStoreOptions extends ManifestReaderOptions {
 }
 
 const schema = v.strictObject({
-  ...readerOptions,
+  pointerKey: v.optional(nonEmptyText, "_CURRENT"),
+  resolveStore: v.optional(functionOf<(url: string) => ReadableStore>()),
   manifestName: v.optional(v.string("a non-empty string"), "manifest"),
   requestRetry: v.optional(
     v.strictObject({

@@ -6,9 +6,11 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import fc from "fast-check";
+import { xxhash3 } from "hash-wasm";
 import { parseStamp } from "../../src/bytes/timestamps.ts";
 import type { Manifest, ShardEntry } from "../../src/snapshots/manifest.ts";
-import { readManifest, writeManifest } from "../../src/snapshots/manifest_file.ts";
+import { readManifest } from "../../src/snapshots/read_manifest.ts";
+import { writeManifest } from "../../src/snapshots/write_manifest.ts";
 import { filesUnder, fixtureBytes, fixtureJson, fixtureManifests } from "./fixture_manifests.ts";
 
 const REF = "s3://b/p/manifests/m/manifest";
@@ -315,4 +317,103 @@ test("writeManifest() refuses what readers would refuse, and what must not be wr
       ),
     );
   }
+});
+
+/** A manifest of so many rows that each has a digest of its own; `empty` tells which shards have none. */
+function largeManifest(shardCount: number, empty: (shardId: number) => boolean): Manifest {
+  const ids = Array.from({ length: shardCount }, (_, shardId) => shardId).filter((shardId) => !empty(shardId));
+  return { ...manifest, shardCount, shards: ids.map((shardId) => ({ ...shard, shardId })) };
+}
+
+// deno-lint-ignore no-explicit-any -- what is in there is the test
+function ownOf(text: string): any {
+  return JSON.parse(text)["shardyfusion"];
+}
+
+/** What the digests should be, by hash-wasm, from what SQLite finds in the file. */
+async function expectedDigests(database: DatabaseSync): Promise<{ meta: string; rows: string[] }> {
+  const lineOf = (values: unknown[]): string => JSON.stringify(values) + "\n";
+  const zeros = (value: unknown): unknown =>
+    typeof value === "string" ? value.replace(/(?<="(?:manifest|row)_xxh3_64": ")\w{16}/, "0".repeat(16)) : value;
+  const meta = lineOf(Object.values(database.prepare("SELECT * FROM build_meta").get()!).map(zeros));
+  const runId = database.prepare("SELECT run_id FROM build_meta").get()!["run_id"];
+  const rows = database.prepare("SELECT * FROM shards").all().map((row) => Object.values(row).map(zeros));
+  const isByRows = meta.includes("manifest_rows");
+  return {
+    meta: await xxhash3(isByRows ? meta : meta + rows.map(lineOf).join("")),
+    rows: isByRows ? await Promise.all(rows.map((row) => xxhash3(lineOf([runId, ...row])))) : [],
+  };
+}
+
+test("writeManifest() P7: digests are what hash-wasm makes of the rows that SQLite finds", async () => {
+  const second = { ...shard, shardId: 2, minKey: '"\u2028\n\\', maxKey: "\u{1F600}", checkpointId: null };
+  for (const whole of [manifest, { ...manifest, shards: [shard, second] }, largeManifest(10_001, () => false)]) {
+    const bytes = await writeManifest(whole);
+    const { meta, shards } = askSqlite(bytes, tables);
+    const expected = await askSqlite(bytes, expectedDigests);
+    equal(ownOf(meta[0].custom)["manifest_xxh3_64"], expected.meta);
+    expected.rows.forEach((digest, index) => equal(ownOf(shards[index].writer_info)["row_xxh3_64"], digest));
+    equal(expected.rows.length, whole.shards.length > 10_000 ? whole.shards.length : 0);
+  }
+});
+
+test("writeManifest() says of large manifests which shards are empty, and readManifest() gives back what was written", async () => {
+  for (
+    const [shardCount, empty, expected] of [
+      [10_001, () => false, undefined],
+      [10_004, (id: number) => [0, 7, 10_003].includes(id), [0, 7, 10_003]],
+      [20_003, (id: number) => id % 2 === 1 && id > 4, `0${"a".repeat(4999)}2`],
+    ] as const
+  ) {
+    const whole = largeManifest(shardCount, empty);
+    const bytes = await writeManifest(whole);
+    const { meta } = askSqlite(bytes, tables);
+    const rows = ownOf(meta[0].custom)["manifest_rows"];
+    const { length } = whole.shards;
+    deepEqual([rows.full_shards, rows.row_count, rows.db_bytes], [length, 5 * length, 4096 * length]);
+    deepEqual(rows.empty_shards?.length, expected?.length);
+    deepEqual(rows.empty_shards, expected);
+    deepEqual(await readManifest(bytes, REF), whole);
+  }
+});
+
+test("readManifest() P7: a large manifest in which SQLite changed or removed a row is refused", async () => {
+  for (const empty of [(id: number) => id === 3, (id: number) => id % 3 === 1]) {
+    const bytes = await writeManifest(largeManifest(15_500, empty));
+    for (
+      const sql of [
+        "UPDATE build_meta SET num_dbs = 17000",
+        "UPDATE build_meta SET custom = replace(custom, '\"full_shards\": 1', '\"full_shards\": 10')",
+        "UPDATE build_meta SET custom = replace(custom, 'manifest_rows', 'manifest_raws')",
+        "UPDATE shards SET db_bytes = 4097 WHERE db_id = 5000",
+        "UPDATE shards SET writer_info = replace(writer_info, 'row_xxh3_64\": \"', 'row_xxh3_64\": \"a') WHERE db_id = 6",
+        "UPDATE shards SET writer_info = '{}' WHERE db_id = 6",
+        "DELETE FROM shards WHERE db_id = 5000",
+        "UPDATE shards SET writer_info = (SELECT writer_info FROM shards WHERE db_id = 6) WHERE db_id = 8",
+        "UPDATE shards SET (db_url, writer_info) = (SELECT db_url, writer_info FROM shards WHERE db_id = 8) WHERE db_id = 6",
+      ]
+    ) {
+      await rejects(readManifest(edited(bytes, sql), REF), { code: "MANIFEST_PARSE" }, sql);
+    }
+  }
+});
+
+test("readManifest() P7: a flipped bit in a manifest of ours changes nothing that is read, or is refused", async () => {
+  const bytes = await writeManifest(manifest);
+  let refused = 0;
+  for (let index = 0; index < bytes.length; index++) {
+    if (bytes[index] === 0 && index % 5 > 0) continue;
+    const damaged = bytes.slice();
+    damaged[index]! ^= 1 << (index % 8);
+    try {
+      const { custom, shards, ...head } = await readManifest(damaged, REF);
+      // A name that only humans read may have changed.
+      deepEqual({ ...head, shards, custom: manifest.custom }, manifest);
+      ok(custom);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "MANIFEST_PARSE") throw error;
+      refused++;
+    }
+  }
+  ok(refused > 500, `${refused} refused`);
 });

@@ -3,7 +3,7 @@ import { deepEqual, equal, notEqual, ok, rejects, throws } from "node:assert/str
 import { test } from "node:test";
 import type { Clock } from "../../src/clock.ts";
 import { ObjectNotFoundError, PreconditionFailedError, StoreError } from "../../src/errors.ts";
-import { readManifest } from "../../src/snapshots/manifest_file.ts";
+import { readManifest } from "../../src/snapshots/read_manifest.ts";
 import { objectManifestReader, objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";

@@ -1,31 +1,37 @@
 /**
- * The manifest as a file: a SQLite database of two tables (WIRE_FORMATS 3).
+ * Renders manifests: SQLite databases of two tables (WIRE_FORMATS 3), as `read_manifest.ts` reads them.
  *
- * ```text
- * build_meta   one row: what the snapshot is and how it is sharded
- * shards       one row per shard that has rows, ascending by db_id
- * ```
- *
- * Columns are found by name, so that tables may have more of them. `sharding`, `custom`, `min_key`, `max_key` and
- * `writer_info` hold JSON in the form of Python's `json.dumps(sort_keys=True)`. Manifests whose `custom` has the object
+ * JSON columns have the form of Python's `json.dumps(sort_keys=True)`. Manifests whose `custom` has the object
  * `shardyfusion` are ours, and carry a digest of themselves there, which is added on writing and taken out on reading.
  * @module
  */
 import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
 import { jsonStamp } from "../bytes/timestamps.ts";
-import { ConfigValidationError, ManifestParseError } from "../errors.ts";
+import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { RoutingSpec } from "../routing/router.ts";
-import { type Database, openDatabase } from "../sqlite/database_reader.ts";
 import { writeDatabase } from "../sqlite/database_writer.ts";
-import { memoryPages } from "../sqlite/page_source.ts";
 import type { SqlValue } from "../sqlite/record.ts";
 import { checkRunId } from "./layout.ts";
 import type { Manifest, ShardEntry } from "./manifest.ts";
-import { MANIFEST_FORMAT_VERSION, manifestOf, type ManifestRow } from "./manifest_checks.ts";
-import { hasOwnDigest, withDigest, withoutDigest } from "./manifest_digest.ts";
+import { headOf, MANIFEST_FORMAT_VERSION, shardOf, shardsOf } from "./manifest_checks.ts";
+import {
+  MANIFEST_DIGEST,
+  MANIFEST_ROWS,
+  manifestDigest,
+  NO_DIGEST,
+  ownFields,
+  ROW_DIGEST,
+  rowDigest,
+  withOwn,
+} from "./manifest_digest.ts";
 
-const MAGIC = new TextEncoder().encode("SQLite format 3\0");
+/** Manifests with more rows let readers check single rows: nobody should have to read megabytes for one key. */
+const WHOLE_SHARDS_MAX = 10_000;
+/** As many empty shards are listed; where there are more, each shard takes a bit. */
+const EMPTY_LIST_MAX = 1000;
+/** Empty shards of more are not recorded, and the manifest has to be read whole. */
+const BITMAP_SHARDS_MAX = 1 << 22;
 
 /** As the Python package has it, blank by blank: other readers may compare. */
 const BUILD_META_SQL = `CREATE TABLE build_meta (
@@ -54,53 +60,6 @@ const SHARDS_SQL = `CREATE TABLE shards (
 )`;
 
 /**
- * Reads a manifest and checks all of it. Extra columns and unknown names in JSON columns are let through.
- *
- * @param ref URL of the manifest, for errors.
- * @throws {ManifestParseError} when it is no manifest, is damaged, or contradicts itself.
- */
-export async function readManifest(bytes: Uint8Array, ref: string): Promise<Manifest> {
-  if (!MAGIC.every((byte, index) => bytes[index] === byte)) {
-    throw new ManifestParseError(`Cannot read the manifest "${ref}" as it must be a SQLite database`, ref);
-  }
-  const rows = await readTables(bytes, ref);
-  const manifest = manifestOf(rows.meta, rows.shards, refuse);
-  if (!await hasOwnDigest(manifest.custom, rows)) refuse("its content does not have the digest that it states");
-  return { ...manifest, custom: withoutDigest(manifest.custom) };
-
-  function refuse(problem: string): never {
-    throw new ManifestParseError(`Cannot read the manifest "${ref}" as ${problem}`, ref);
-  }
-}
-
-async function readTables(bytes: Uint8Array, ref: string): Promise<{ meta: ManifestRow; shards: ManifestRow[] }> {
-  let meta: ManifestRow | undefined;
-  let shards: ManifestRow[];
-  try {
-    const database = await openDatabase(memoryPages(bytes));
-    [meta] = await readRows(database, "build_meta");
-    shards = await readRows(database, "shards");
-  } catch (cause) {
-    const reason = cause instanceof Error ? `: ${cause.message}` : "";
-    throw new ManifestParseError(`Cannot read the tables of the manifest "${ref}"${reason}`, ref, { cause });
-  }
-  if (meta !== undefined) return { meta, shards };
-  throw new ManifestParseError(`Cannot read the manifest "${ref}" as its table "build_meta" has no row`, ref);
-}
-
-async function readRows(database: Database, tableName: string): Promise<ManifestRow[]> {
-  const table = database.rowidTable(tableName);
-  const columns = table.columns.map((name) => name.toLowerCase());
-  const result: ManifestRow[] = [];
-  for await (const rows of table.rows()) {
-    for (const { values } of rows) {
-      result.push(Object.fromEntries(columns.map((name, index) => [name, values[index]])));
-    }
-  }
-  return result;
-}
-
-/**
  * Renders a manifest: the same content gives the same bytes.
  *
  * @throws {ConfigValidationError} when readers would refuse the manifest, a shard has no URL, shards are not ascending,
@@ -108,14 +67,12 @@ async function readRows(database: Database, tableName: string): Promise<Manifest
  */
 export async function writeManifest(manifest: Manifest): Promise<Uint8Array<ArrayBuffer>> {
   checkForWriting(manifest);
-  const meta = buildMetaRow(manifest);
-  const shards = manifest.shards.map(shardRow);
-  manifestOf(meta, shards, refuseToWrite);
+  const { meta, shards } = signedRows(manifest);
+  headOf(meta, refuseToWrite);
+  shardsOf(shards, { shardCount: manifest.shardCount, readRow: shardOf }, refuseToWrite);
   for (const row of [meta, ...shards]) checkTexts(row);
-  // Replaced in place: the order of the names is that of the columns.
-  const signed = { ...meta, custom: dumpJson(await withDigest(manifest.custom, { meta, shards })) };
   return await writeDatabase([
-    { name: "build_meta", sql: BUILD_META_SQL, rows: [{ rowid: 1, values: Object.values(signed) }] },
+    { name: "build_meta", sql: BUILD_META_SQL, rows: [{ rowid: 1, values: Object.values(meta) }] },
     {
       name: "shards",
       sql: SHARDS_SQL,
@@ -126,6 +83,57 @@ export async function writeManifest(manifest: Manifest): Promise<Uint8Array<Arra
 }
 
 type MetaRow = Readonly<Record<string, SqlValue>>;
+type ShardRow = MetaRow & { readonly db_id: number };
+
+/** The rows with their digests, where the manifest is one of ours. */
+function signedRows(manifest: Manifest): { meta: MetaRow; shards: ShardRow[] } {
+  if (ownFields(manifest.custom) === undefined) {
+    return { meta: buildMetaRow(manifest), shards: manifest.shards.map(shardRow) };
+  }
+  const record = rowsRecord(manifest);
+  const shards = manifest.shards.map((shard) =>
+    record === null ? shardRow(shard) : signed((digest) => {
+      const row = shardRow({ ...shard, writerInfo: withOwn(shard.writerInfo, { [ROW_DIGEST]: digest }) });
+      return [row, rowDigest(manifest.runId, row, digest)];
+    })
+  );
+  const meta = signed((digest) => {
+    const fields = { [MANIFEST_DIGEST]: digest, [MANIFEST_ROWS]: record ?? undefined };
+    const row = buildMetaRow({ ...manifest, custom: withOwn(manifest.custom, fields) });
+    return [row, manifestDigest(row, record === null ? shards : [], digest)];
+  });
+  return { meta, shards };
+}
+
+/** Renders a row without its digest, then with it. */
+function signed<R>(render: (digest: string) => [row: R, digest: string]): R {
+  return render(render(NO_DIGEST)[1])[0];
+}
+
+/** What a large manifest says of its rows; null for others. */
+function rowsRecord({ shards, shardCount }: Manifest): JsonObject | null {
+  if (shards.length <= WHOLE_SHARDS_MAX || shards.some(({ writerInfo }) => !ownFields(writerInfo))) return null;
+  const emptyCount = shardCount - shards.length;
+  if (emptyCount > EMPTY_LIST_MAX && shardCount > BITMAP_SHARDS_MAX) return null;
+  return {
+    "full_shards": shards.length,
+    "row_count": shards.reduce((sum, { rowCount }) => sum + rowCount, 0),
+    "db_bytes": shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
+    ...(emptyCount > 0 ? { "empty_shards": emptyShards(shards, shardCount) } : {}),
+  };
+}
+
+function emptyShards(shards: readonly ShardEntry[], shardCount: number): JsonObject[string] {
+  const full = new Set(shards.map(({ shardId }) => shardId));
+  if (shardCount - full.size <= EMPTY_LIST_MAX) {
+    return Array.from({ length: shardCount }, (_, shardId) => shardId).filter((shardId) => !full.has(shardId));
+  }
+  const bit = (shardId: number): number => shardId < shardCount && !full.has(shardId) ? 1 : 0;
+  return Array.from({ length: Math.ceil(shardCount / 4) }, (_, digit) => {
+    const first = 4 * digit;
+    return (bit(first) + 2 * bit(first + 1) + 4 * bit(first + 2) + 8 * bit(first + 3)).toString(16);
+  }).join("");
+}
 
 /** Columns in the order of the table: they become the record by position. */
 function buildMetaRow(manifest: Manifest): MetaRow {
@@ -145,7 +153,7 @@ function buildMetaRow(manifest: Manifest): MetaRow {
 }
 
 /** Columns in the order of the table. */
-function shardRow(shard: ShardEntry): MetaRow & { readonly db_id: number } {
+function shardRow(shard: ShardEntry): ShardRow {
   return {
     "db_id": shard.shardId,
     "db_url": shard.dbUrl,
