@@ -5,20 +5,19 @@
  * read shards with SQL. Slower in both directions; the bytes of its files depend on the version of SQLite.
  * @module
  */
+import type { FileHandle } from "node:fs/promises";
 import type { DatabaseSync } from "node:sqlite";
 import { createDigest } from "../bytes/fast_digest.ts";
 import { DbAdapterError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import type { SortedRows } from "../rows.ts";
+import type { SidecarBuilder } from "../sqlite/sidecar_builder.ts";
 import type { Backend, BuiltShard, ScanRange, ShardFile, ShardReader, ShardTarget } from "./backend.ts";
+import { KV_TABLE_SQL, SHARD_FILE, type ShardLayout, SQLITE_CONTENT_TYPE } from "./build_sqlite_shard.ts";
+import { GuardBuilder } from "./guard_builder.ts";
 import { measurePageSize } from "./page_size.ts";
-import {
-  KV_TABLE_SQL,
-  SHARD_FILE,
-  SQLITE_CONTENT_TYPE,
-  type SqliteBackendOptions,
-  sqliteOptions,
-} from "./sqlite_backend.ts";
+import { sidecarFields, uploadCompanions } from "./shard_companions.ts";
+import { type SqliteBackendOptions, sqliteOptions } from "./sqlite_backend.ts";
 
 const COPY_BYTES = 1 << 20;
 /** Rows that a scan fetches at a time. */
@@ -33,14 +32,15 @@ const SCAN_ROWS = 512;
  * @throws {ConfigValidationError} when the page size is not one that `sqliteBackend` takes.
  */
 export function nativeSqliteBackend(options: SqliteBackendOptions = {}): Backend {
-  const { pageSizeBytes } = parseOptions(sqliteOptions, options, "nativeSqliteBackend");
+  const layout = parseOptions(sqliteOptions, options, "nativeSqliteBackend");
   return {
-    spec: { name: "native-sqlite", options: { pageSizeBytes } },
+    spec: { name: "native-sqlite", options: layout },
     fileName: SHARD_FILE,
     opens: ["memory", "file"],
+    ...(layout.sidecar ? { customFields: sidecarFields(layout.pageSizeBytes) } : {}),
     async buildShard(rows, target) {
-      const size = pageSizeBytes === "auto" ? await measurePageSize(rows) : pageSizeBytes;
-      return await buildNativeShard(rows, target, size);
+      const pageSizeBytes = layout.pageSizeBytes === "auto" ? await measurePageSize(rows) : layout.pageSizeBytes;
+      return await buildNativeShard(rows, target, { ...layout, pageSizeBytes });
     },
     openShard: openNativeShard,
   };
@@ -60,22 +60,47 @@ async function openDatabase(path: string, isReadOnly: boolean): Promise<Database
   }
 }
 
-async function buildNativeShard(rows: SortedRows, target: ShardTarget, pageSizeBytes: number): Promise<BuiltShard> {
+async function buildNativeShard(rows: SortedRows, target: ShardTarget, layout: ShardLayout): Promise<BuiltShard> {
   if (target.scratch === null) throw new DbAdapterError("Cannot build shards with nativeSqliteBackend without a disk");
+  const { pageSizeBytes } = layout;
+  const { keyEncoding, signal } = target;
   const fs = await import("node:fs/promises");
   const folder = await (await target.scratch()).makeFolder();
   try {
     const path = `${folder}/${SHARD_FILE}`;
-    const rowCount = await insertRows(rows, { path, pageSizeBytes, signal: target.signal });
-    return await uploadFile(path, { target, rowCount, pageSizeBytes });
+    const guard = layout.guard ? new GuardBuilder({ rowCountMax: rows.rowCountMax, pageSizeBytes, keyEncoding }) : null;
+    const rowCount = await insertRows(rows, { path, pageSizeBytes, guard, signal });
+    const sidecar = layout.sidecar ? await sidecarOfFile(path, signal) : null;
+    const uploaded = await uploadFile(path, { target, pageSizeBytes, guard });
+    return await uploadCompanions({ sidecar, guard }, { ...uploaded, rowCount }, target);
   } finally {
     await fs.rm(folder, { recursive: true, force: true });
   }
 }
 
+/** Null when there can be none: the shard is complete without it. */
+async function sidecarOfFile(path: string, signal: AbortSignal): Promise<SidecarBuilder | null> {
+  const [{ filePages }, { sidecarOf }] = await Promise.all([
+    import("./file_pages.ts"),
+    import("../sqlite/sidecar_walk.ts"),
+  ]);
+  await using pages = await filePages(path);
+  try {
+    return await sidecarOf(pages, signal);
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
+}
+
 async function insertRows(
   rows: SortedRows,
-  { path, pageSizeBytes, signal }: { path: string; pageSizeBytes: number; signal: AbortSignal },
+  { path, pageSizeBytes, guard, signal }: {
+    path: string;
+    pageSizeBytes: number;
+    guard: GuardBuilder | null;
+    signal: AbortSignal;
+  },
 ): Promise<number> {
   const database = await openDatabase(path, false);
   try {
@@ -89,6 +114,7 @@ async function insertRows(
         const { bytes, start, keyLength, valueLength } = cursor;
         const keyEnd = start + keyLength;
         insert.run(bytes.subarray(start, keyEnd), bytes.subarray(keyEnd, keyEnd + valueLength));
+        guard?.addKey(bytes, start, keyLength);
         if (++rowCount % 8192 === 0) signal.throwIfAborted();
       }
     } while (await cursor.refill());
@@ -101,8 +127,8 @@ async function insertRows(
 
 async function uploadFile(
   path: string,
-  { target, rowCount, pageSizeBytes }: { target: ShardTarget; rowCount: number; pageSizeBytes: number },
-): Promise<BuiltShard> {
+  { target, pageSizeBytes, guard }: { target: ShardTarget; pageSizeBytes: number; guard: GuardBuilder | null },
+): Promise<{ file: BuiltShard["objects"][number]; etag: string | null }> {
   const fs = await import("node:fs/promises");
   await using file = await fs.open(path, "r");
   await using upload = await target.store.upload(`${target.prefix}/${SHARD_FILE}`, {
@@ -116,19 +142,28 @@ async function uploadFile(
   await file.read(head, 0, pageSizeBytes, 0);
   const chunk = new Uint8Array(COPY_BYTES);
   for (let position = pageSizeBytes;;) {
-    const { bytesRead } = await file.read(chunk, 0, COPY_BYTES, position);
-    if (bytesRead === 0) break;
-    digest.update(chunk.subarray(0, bytesRead));
-    await upload.write(chunk.subarray(0, bytesRead));
-    position += bytesRead;
+    const pages = chunk.subarray(0, await readFully(file, chunk, position));
+    if (pages.length === 0) break;
+    digest.update(pages);
+    guard?.addPages(position / pageSizeBytes + 1, pages);
+    await upload.write(pages);
+    position += pages.length;
   }
   digest.update(head);
-  const { sizeBytes } = await upload.finish(head);
-  return {
-    dbBytes: sizeBytes,
-    rowCount,
-    objects: [{ name: SHARD_FILE, sizeBytes, xxh3: digest.hex(), rotatedBytes: pageSizeBytes }],
-  };
+  guard?.addPages(1, head);
+  const { etag, sizeBytes } = await upload.finish(head);
+  return { file: { name: SHARD_FILE, sizeBytes, xxh3: digest.hex(), rotatedBytes: pageSizeBytes }, etag };
+}
+
+/** Fills the chunk, but for the end of the file: whole pages. Gives the number of bytes. */
+async function readFully(file: FileHandle, chunk: Uint8Array, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < chunk.length) {
+    const { bytesRead } = await file.read(chunk, filled, chunk.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
 }
 
 async function openNativeShard(file: ShardFile): Promise<ShardReader> {

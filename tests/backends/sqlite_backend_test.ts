@@ -23,10 +23,15 @@ test("recommendPageSize() agrees with the Python package", () => {
 test("sqliteBackend refuses wrong options and names them", () => {
   for (
     const options of [{ pageSizeBytes: 512 }, { pageSizeBytes: 5000 }, { pageSizeBytes: "4096" }, { pageSize: 4096 }]
+      .concat([{ sidecar: "true" }, { guard: 1 }] as never)
   ) {
     for (const backend of [sqliteBackend, nativeSqliteBackend]) {
       throws(() => backend(options as never), { code: "CONFIG_VALIDATION", name: "ConfigValidationError" });
     }
   }
-  deepEqual(sqliteBackend().spec, { name: "sqlite", options: { pageSizeBytes: 4096 } });
+  deepEqual(sqliteBackend().spec, { name: "sqlite", options: { pageSizeBytes: 4096, sidecar: true, guard: true } });
+  deepEqual(nativeSqliteBackend({ pageSizeBytes: "auto", sidecar: false, guard: false }).spec, {
+    name: "native-sqlite",
+    options: { pageSizeBytes: "auto", sidecar: false, guard: false },
+  });
 });
