@@ -5,7 +5,7 @@
  * ```text
  *      0 u8[4] magic "SGRD"                         8 u32 pages in shard.db, n
  *      4 u8    version, 1                          12 u32 blocks of the filter, b; 0: there is no filter
- *      5 u8    key encoding, 0 u64be, 1 u32be,     16 u64 keys in the filter or that would be
+ *      5 u8    key encoding, 0 u64be, 1 u32be,     16 u64 rows in the shard
  *              2 utf8, 3 raw                       24 u64 digest of shard.db as its manifest records it
  *      6 u8    page size is 2 to the power of it
  *      7 u8    0
@@ -124,9 +124,9 @@ function corrupt(reason: string, byteOffset: number): CorruptFileError {
 }
 
 /**
- * What leaves the hash of stored keys of an encoding in the registers of `xxh3_arithmetic.ts`: the one that hash routing
- * takes. Integers from 2^63 up, which hash routing refuses, are hashed like the others, by their eight bytes; keys of a
- * length that the encoding does not have, as they are.
+ * What hashes stored keys of an encoding as hash routing does; the hash is left in the registers of `xxh3_arithmetic.ts`.
+ * Integers from 2^63 up, which hash routing refuses, are hashed like the others, by their eight bytes; keys of a length
+ * that the encoding does not have, as they are.
  */
 export function storedKeyHasher(encoding: KeyEncoding): (view: DataView, start: number, length: number) => void {
   const integerBytes = encoding === "u64be" ? 8 : encoding === "u32be" ? 4 : -1;

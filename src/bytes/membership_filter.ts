@@ -1,11 +1,11 @@
 /**
  * Bloom filters in blocks of 64 bytes: whether a key may be in a set, from its 64-bit hash and one cache line.
  *
- * The high half of the hash chooses the block, both halves together six bits in it; which bits of a hash a shard's keys
- * have in common is therefore all the same. With eleven bits a key, 0.65 % of absent keys pass. Measured beside it
- * (bench/README.md): Parquet's split blocks, made for vector instructions, need a twentieth more room and more code; a
- * filter without blocks is a twentieth smaller and slower; a binary fuse filter is a fifth smaller, but needs all hashes
- * at once, and 10 times the time and 20 times the memory to be built.
+ * The high half of the hash chooses the block, both halves together six bits in it; which bits of the hash all keys of
+ * a shard have in common does therefore not matter. With eleven bits a key, 0.65 % of absent keys pass. Measured beside
+ * it (bench/README.md): Parquet's split blocks, made for vector instructions, need a twentieth more room and more code;
+ * a filter without blocks is a twentieth smaller and slower; a binary fuse filter is a quarter smaller, but needs all
+ * hashes at once, and 10 times the time and 20 times the memory to be built.
  *
  * A filter is an array of 32-bit words, 16 a block, so that it can lie in a file as it is (little-endian).
  *
