@@ -124,9 +124,9 @@ function corrupt(reason: string, byteOffset: number): CorruptFileError {
 }
 
 /**
- * What hashes stored keys of an encoding as hash routing does; the hash is left in the registers of `xxh3_arithmetic.ts`.
- * Integers from 2^63 up, which hash routing refuses, are hashed like the others, by their eight bytes; keys of a length
- * that the encoding does not have, as they are.
+ * What hashes stored keys of an encoding as hash routing does, and leaves the hash in the registers of
+ * `xxh3_arithmetic.ts`. Integers from 2^63 up, which hash routing refuses, are hashed like the others, by their eight
+ * bytes; keys of a length that the encoding does not have, as they are.
  */
 export function storedKeyHasher(encoding: KeyEncoding): (view: DataView, start: number, length: number) => void {
   const integerBytes = encoding === "u64be" ? 8 : encoding === "u32be" ? 4 : -1;

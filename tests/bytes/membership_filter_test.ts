@@ -1,4 +1,4 @@
-// The judge is hash-wasm, which gives the hashes, and the definition of a filter: who is in it is found, few others are.
+// The judges are hash-wasm, which gives hashes, and what a filter is: who is in it is found, few others are.
 import { equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -51,7 +51,7 @@ function foundIn(words: Int32Array, halves: Int32Array): number {
   return found;
 }
 
-test("filterContains() finds all that was added, and less than 0.8 % of a million others, in shards of any share", () => {
+test("filterContains() finds all that was added, and less than 0.8 % of a million others, in any shard", () => {
   for (const shardCount of [1, 2, 64, 4096, 2 ** 20]) {
     const added = drawnOfShard(shardCount, 200_000, 1);
     const words = filterOf(added);
