@@ -5,9 +5,8 @@
 import { hashInteger, hashModulo, hashView } from "../bytes/xxh3.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
-import type { PackedRows } from "../rows.ts";
-import { integerHashError, keyTypeError, storedLengthError } from "./key_errors.ts";
-import { checkHashable, type Key, type KeyEncoding } from "./key.ts";
+import { keyTypeError } from "./key_errors.ts";
+import { checkHashable, type Key } from "./key.ts";
 import { keyPacker } from "./key_packer.ts";
 import type { Router, RoutingSpec } from "./router.ts";
 
@@ -35,9 +34,7 @@ const packText = keyPacker("utf8");
 export function hashRouter(shardCount: number): Router {
   if (!Number.isInteger(shardCount) || shardCount < 1 || shardCount > SHARDS_MAX) {
     throw new ConfigValidationError(
-      `Cannot route to shards as their number must be a whole number from 1 to 2^31: current value is ${
-        shown(shardCount)
-      }`,
+      `Cannot route to shards as their number must be from 1 to 2^31: current value is ${shown(shardCount)}`,
       "shardCount",
     );
   }
@@ -71,44 +68,6 @@ class HashRouter implements Router {
       throw keyTypeError(key);
     }
     return hashModulo(this.shardCount);
-  }
-
-  routePacked(rows: PackedRows, encoding: KeyEncoding, shardIds: Uint32Array): void {
-    const view = new DataView(rows.bytes.buffer, rows.bytes.byteOffset, rows.bytes.byteLength);
-    if (encoding === "u64be") this.#routeU64(rows, view, shardIds);
-    else if (encoding === "u32be") this.#routeU32(rows, view, shardIds);
-    else this.#routeBytes(rows, view, shardIds);
-  }
-
-  /** The integer is hashed from its low end, and stored from its high end. */
-  #routeU64(rows: PackedRows, view: DataView, shardIds: Uint32Array): void {
-    const { rowCount, starts, keyLengths } = rows;
-    for (let row = 0; row < rowCount; row++) {
-      if (keyLengths[row] !== 8) throw storedLengthError("u64be", keyLengths[row]!);
-      const start = starts[row]!;
-      const high = view.getInt32(start);
-      if (high < 0) throw integerHashError(view.getBigUint64(start));
-      hashInteger(view.getInt32(start + 4), high);
-      shardIds[row] = hashModulo(this.shardCount);
-    }
-  }
-
-  /** Four bytes are stored, but all eight are hashed. */
-  #routeU32(rows: PackedRows, view: DataView, shardIds: Uint32Array): void {
-    const { rowCount, starts, keyLengths } = rows;
-    for (let row = 0; row < rowCount; row++) {
-      if (keyLengths[row] !== 4) throw storedLengthError("u32be", keyLengths[row]!);
-      hashInteger(view.getInt32(starts[row]!), 0);
-      shardIds[row] = hashModulo(this.shardCount);
-    }
-  }
-
-  #routeBytes(rows: PackedRows, view: DataView, shardIds: Uint32Array): void {
-    const { rowCount, starts, keyLengths } = rows;
-    for (let row = 0; row < rowCount; row++) {
-      hashView(view, starts[row]!, keyLengths[row]!);
-      shardIds[row] = hashModulo(this.shardCount);
-    }
   }
 
   /** Puts the string into the scratch array, and gives its length there. */

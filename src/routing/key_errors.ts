@@ -6,7 +6,7 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { KeyEncoding } from "./key.ts";
 
-const SHOWN_CHARACTERS_MAX = 60;
+const CONVERT = "convert it first";
 
 /** What each encoding takes. */
 const ACCEPTED: Readonly<Record<KeyEncoding, string>> = {
@@ -18,67 +18,48 @@ const ACCEPTED: Readonly<Record<KeyEncoding, string>> = {
 
 /** The key is not one that the encoding stores. */
 export function encodingError(encoding: KeyEncoding, key: unknown): ConfigValidationError {
-  return keyError(
-    `Cannot store key ${shownKey(key)} as "${encoding}"`,
-    ACCEPTED[encoding],
-    encodingAdvice(encoding, key),
-  );
-}
-
-function encodingAdvice(encoding: KeyEncoding, key: unknown): string {
-  if (isRoundedInteger(key)) return "a number beyond 2^53 - 1 is not exact, pass a bigint";
-  const isInteger = typeof key === "bigint" || Number.isSafeInteger(key);
-  if (isInteger && (encoding === "utf8" || encoding === "raw")) {
-    return 'convert it to a string, or choose keyEncoding "u64be"';
-  }
-  if (isInteger && encoding === "u32be" && key as number | bigint > 0) return 'choose keyEncoding "u64be"';
-  if (typeof key === "string") return 'convert it to a number, or choose keyEncoding "utf8"';
-  if (key instanceof Uint8Array) return 'convert it to a number, or choose keyEncoding "raw"';
-  return "convert it first";
+  const fitting = typeof key === "string" ? "utf8" : key instanceof Uint8Array ? "raw" : "u64be";
+  const isFit = fitting !== "u64be" || ((typeof key === "bigint" || Number.isInteger(key)) && Number(key) >= 0);
+  const advice = isFit && fitting !== encoding ? `choose keyEncoding "${fitting}"` : CONVERT;
+  return keyError(`store key ${shownKey(key)} as "${encoding}"`, ACCEPTED[encoding], adviceOn(key, advice));
 }
 
 /** The key has none of the four types. */
 export function keyTypeError(key: unknown): ConfigValidationError {
-  return keyError(`Cannot use ${shownKey(key)} as a key`, "a number, bigint, string or Uint8Array", "convert it first");
+  return keyError(`use ${shownKey(key)} as a key`, "a number, bigint, string or Uint8Array", CONVERT);
 }
 
 /** The key is a number that has no hash. */
 export function integerHashError(key: number | bigint): ConfigValidationError {
-  const advice = isRoundedInteger(key)
-    ? "a number beyond 2^53 - 1 is not exact, pass a bigint"
-    : "convert it to a string, or choose other keys";
-  return keyError(`Cannot hash key ${shownKey(key)}`, "a whole number from -2^63 to 2^63 - 1", advice);
+  return keyError(`hash key ${shownKey(key)}`, "a whole number from -2^63 to 2^63 - 1", adviceOn(key, CONVERT));
 }
 
 /** The key is a string that has no UTF-8 form. */
 export function surrogateError(key: string): ConfigValidationError {
-  return keyError(
-    `Cannot use key ${shownKey(key)} as UTF-8`,
-    "free of lone surrogates",
-    "the string was cut inside a character, or was never text: pass bytes instead",
-  );
+  return keyError(`use key ${shownKey(key)} as UTF-8`, "free of lone surrogates", "pass what was never text as bytes");
 }
 
 /** Stored bytes are no integer of that encoding. */
 export function storedLengthError(encoding: "u64be" | "u32be", lengthBytes: number): ConfigValidationError {
-  const expected = encoding === "u64be" ? 8 : 4;
   return keyError(
-    `Cannot read a stored key as "${encoding}"`,
-    `${expected} bytes long`,
+    `read a stored key as "${encoding}"`,
+    `${encoding === "u64be" ? 8 : 4} bytes long`,
     `current length is ${lengthBytes}, look for the row that was stored otherwise`,
   );
 }
 
 function keyError(what: string, expected: string, advice: string): ConfigValidationError {
-  return new ConfigValidationError(`${what} as it must be ${expected}: ${advice}`, "key");
+  return new ConfigValidationError(`Cannot ${what} as it must be ${expected}: ${advice}`, "key");
 }
 
-/** An integer that may stand for its neighbours as well. */
-function isRoundedInteger(key: unknown): boolean {
-  return Number.isInteger(key) && !Number.isSafeInteger(key);
+/** An integer beyond 2^53 - 1 may stand for its neighbours as well. */
+function adviceOn(key: unknown, advice: string): string {
+  return Number.isInteger(key) && !Number.isSafeInteger(key)
+    ? "a number beyond 2^53 - 1 is not exact, pass a bigint"
+    : advice;
 }
 
 function shownKey(key: unknown): string {
   const text = shown(key);
-  return text.length > SHOWN_CHARACTERS_MAX + 10 ? `${text.slice(0, SHOWN_CHARACTERS_MAX)}...` : text;
+  return text.length > 70 ? `${text.slice(0, 60)}...` : text;
 }

@@ -2,8 +2,7 @@
  * From a key to the number of its shard: the interface that writers and readers share.
  * @module
  */
-import type { PackedRows } from "../rows.ts";
-import type { Key, KeyEncoding } from "./key.ts";
+import type { Key } from "./key.ts";
 
 /** Values that a routing expression may look at, by column name. */
 export type RoutingColumns = Readonly<Record<string, unknown>>;
@@ -28,13 +27,4 @@ export interface Router {
    * @throws {ConfigValidationError} when the key has a type or a size that cannot be routed.
    */
   route(key: Key, columns?: RoutingColumns): number;
-  /**
-   * The shards of a batch, from the stored keys, as `route` would give them for the keys themselves. Missing where the
-   * stored key does not decide. Allocates nothing per row.
-   *
-   * @param encoding How the keys of the batch were stored.
-   * @param shardIds Takes the result; `rows.rowCount` entries are written.
-   * @throws {ConfigValidationError} at the first key that cannot be routed; what was written before stays.
-   */
-  routePacked?(rows: PackedRows, encoding: KeyEncoding, shardIds: Uint32Array): void;
 }

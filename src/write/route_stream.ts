@@ -4,6 +4,7 @@
  */
 import { ConfigValidationError, ShardAssignmentError } from "../errors.ts";
 import type { KeyEncoding } from "../routing/key.ts";
+import { routePackedByHash } from "../routing/packed_hash_router.ts";
 import type { Router } from "../routing/router.ts";
 import type { PackedRows, RoutedRows } from "../rows.ts";
 
@@ -14,10 +15,10 @@ export class RouteStream extends TransformStream<PackedRows, RoutedRows> {
     super({
       transform(rows, controller) {
         const shardIds = new Uint32Array(rows.rowCount);
-        if (router.routePacked === undefined) {
+        if (router.spec.strategy !== "hash") {
           throw new ConfigValidationError("Cannot route packed rows with this router", "sharding");
         }
-        router.routePacked(rows, encodingOf(), shardIds);
+        routePackedByHash(rows, encodingOf(), { shardCount: router.shardCount, shardIds });
         for (const shardId of shardIds) {
           if (shardId < router.shardCount) continue;
           throw new ShardAssignmentError(

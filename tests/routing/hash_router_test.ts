@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { createXXHash3 } from "hash-wasm";
 import { ConfigValidationError } from "../../src/errors.ts";
 import { hashRouter } from "../../src/routing/hash_router.ts";
+import { routePackedByHash } from "../../src/routing/packed_hash_router.ts";
 import { canonicalBytes, encodeKey, type Key, type KeyEncoding } from "../../src/routing/key.ts";
 import type { PackedRows } from "../../src/rows.ts";
 import { type FixtureKey, fixtureVectors, keyOf } from "./fixture_keys.ts";
@@ -77,7 +78,7 @@ test("hashRouter() routes slices of larger arrays, and strings of any length one
   }
 });
 
-test("hashRouter() routes packed rows as route() routes their keys", () => {
+test("routePackedByHash() routes packed rows as hashRouter() routes their keys", () => {
   const batches = fc.oneof(
     fc.tuple(fc.constant<KeyEncoding>("u64be"), fc.array<Key>(fc.bigInt(0n, 2n ** 63n - 1n))),
     fc.tuple(fc.constant<KeyEncoding>("u32be"), fc.array<Key>(fc.bigInt(0n, 2n ** 32n - 1n))),
@@ -95,14 +96,14 @@ test("hashRouter() routes packed rows as route() routes their keys", () => {
   }));
 });
 
-test("hashRouter() refuses packed integers from 2^63 up, and those of a wrong length", () => {
+test("routePackedByHash() refuses packed integers from 2^63 up, and those of a wrong length", () => {
   for (const shardCount of [1, 8]) {
     throws(() => routedPacked("u64be", [1n, 2n ** 63n], shardCount), isKeyError);
     throws(() => routedPacked("u64be", [2n ** 64n - 1n], shardCount), /18446744073709551615n/);
     const rows = packedRows("u32be", [1, 2]);
-    throws(() => hashRouter(shardCount).routePacked!(rows, "u64be", new Uint32Array(2)), isKeyError);
+    throws(() => routePackedByHash(rows, "u64be", { shardCount, shardIds: new Uint32Array(2) }), isKeyError);
     const longRows = packedRows("u64be", [1, 2]);
-    throws(() => hashRouter(shardCount).routePacked!(longRows, "u32be", new Uint32Array(2)), isKeyError);
+    throws(() => routePackedByHash(longRows, "u32be", { shardCount, shardIds: new Uint32Array(2) }), isKeyError);
   }
 });
 
@@ -127,7 +128,7 @@ function expectedShard(canonical: Uint8Array, shardCount: number): number {
 
 function routedPacked(encoding: KeyEncoding, keys: Key[], shardCount: number): number[] {
   const shardIds = new Uint32Array(keys.length + 1).fill(0xffff_ffff);
-  hashRouter(shardCount).routePacked!(packedRows(encoding, keys), encoding, shardIds);
+  routePackedByHash(packedRows(encoding, keys), encoding, { shardCount, shardIds });
   equal(shardIds.at(-1), 0xffff_ffff, "an entry behind the last row was written");
   return Array.from(shardIds.subarray(0, -1));
 }
