@@ -172,7 +172,7 @@ test("writeSnapshot() lets the last write of a key win and counts all of them", 
   equal(rowCounts.length, 100);
 });
 
-test("writeSnapshot() records the digest of every shard as hash-wasm computes it", async () => {
+test("writeSnapshot() records the digests of every shard and of what lies beside it as hash-wasm computes them", async () => {
   const store = memoryStore();
   const { winners } = await writeSnapshot(
     numbers(30_000),
@@ -180,14 +180,19 @@ test("writeSnapshot() records the digest of every shard as hash-wasm computes it
   );
   equal(winners.length, 4);
   for (const { dbUrl, writerInfo, dbBytes } of winners) {
-    const bytes = await (await store.get(`${dbUrl!.slice(store.url.length + 1)}/shard.db`)).bytes();
-    const hash = await createXXHash3();
-    hash.update(bytes.subarray(8192));
-    hash.update(bytes.subarray(0, 8192));
-    deepEqual((writerInfo["shardyfusion"] as { objects: unknown })["objects"], [
-      { name: "shard.db", rotated_bytes: 8192, size_bytes: bytes.length, xxh3_64: hash.digest("hex") },
-    ]);
-    equal(dbBytes, bytes.length);
+    const expected: Record<string, unknown>[] = [];
+    for (const [name, rotatedBytes] of [["shard.db", 8192], ["shard.sidecar", 0], ["shard.guard", 0]] as const) {
+      const bytes = await (await store.get(`${dbUrl!.slice(store.url.length + 1)}/${name}`)).bytes();
+      const hash = (await createXXHash3()).update(bytes.subarray(rotatedBytes)).update(bytes.subarray(0, rotatedBytes));
+      expected.push({
+        name,
+        rotated_bytes: rotatedBytes,
+        size_bytes: bytes.length,
+        xxh3_64: hash.digest("hex"),
+      });
+    }
+    deepEqual((writerInfo["shardyfusion"] as { objects: unknown })["objects"], expected);
+    equal(dbBytes, expected[0]!["size_bytes"]);
   }
 });
 
@@ -235,12 +240,18 @@ test("writeSnapshot() lays out names, templates and custom fields as asked", asy
   ok(
     keys.every((key) =>
       key === "LATEST" || key.startsWith("manifests/") ||
-      /^parts\/run_id=run-7\/p00\d\/attempt=00\/shard\.db$/.test(key)
+      /^parts\/run_id=run-7\/p00\d\/attempt=00\/shard\.(?:db|sidecar|guard)$/.test(key)
     ),
   );
   await using reader = await openSnapshot({ store, pointerKey: "LATEST" });
   deepEqual(reader.info.custom["big"], 2n ** 60n);
   equal(reader.info.custom["team"], "é");
+  deepEqual(reader.info.custom["sqlite_sidecar"], {
+    codec: "zstd",
+    filename: "shard.sidecar",
+    format_version: 8,
+    page_size: 4096,
+  });
 });
 
 test("writeSnapshot() refuses wrong options before it reads or writes anything", async () => {
