@@ -1,6 +1,6 @@
 /**
- * Page-cache sidecars, format 8: all interior pages of a file and its overflow chains, for readers of files that lie far
- * away (WIRE_FORMATS 10 draws the layout).
+ * Page-cache sidecars, format 8: all interior pages of a file and its overflow chains, for readers of files that lie
+ * far away (WIRE_FORMATS 10 draws the layout).
  * @module
  */
 import { decompressFrame } from "../bytes/zstd.ts";
