@@ -4,7 +4,8 @@
  */
 import { ShardyfusionError, StoreError } from "../errors.ts";
 import { requireKey } from "./object_key.ts";
-import type { ByteRange, ReadableStore, StoredObject, StoredRanges } from "./store.ts";
+import { type RangeAnswer, rangesTogether } from "./range_reads.ts";
+import type { ByteRange, ReadableStore, StoredObject } from "./store.ts";
 import { checkedBody, notFoundError, rangeError, readExactly, requireRanges, storedObject } from "./stored_object.ts";
 
 /** Sends one GET for the path of an object, which is percent-encoded, relative and checked. */
@@ -14,18 +15,12 @@ export type SendGet = (
   signal: AbortSignal | undefined,
 ) => Promise<Response>;
 
-/** Ranges of one object that are asked for at the same time: a browser and a Worker send no more. */
-const RANGES_AT_ONCE = 6;
 /** A body up to this length is read where only a range of it was wanted; longer ones up to four times the range. */
 const WHOLE_BYTES_MAX = 1 << 20;
 const CONTENT_RANGE = /^bytes (?:(\d+)-(\d+)|\*)\/(?:(\d+)|\*)$/;
 
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
 type Headers = Readonly<Record<string, string>>;
-
-interface RangeAnswer extends Omit<StoredRanges, "parts"> {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
 
 /**
  * The store whose requests `send` sends.
@@ -58,7 +53,8 @@ export function fetchReads(url: string, send: SendGet): ReadableStore {
     },
     async getRanges(key, ranges, { signal } = {}) {
       requireRanges(ranges);
-      return await rangesOf(source, key, { ranges, signal });
+      const readOne = (range: ByteRange, signal: AbortSignal) => rangeOf(source, key, { range, signal });
+      return await rangesTogether(`${url}/${key}`, ranges, { signal, readOne });
     },
   };
 }
@@ -82,7 +78,7 @@ async function ask(source: Source, key: string, { headers, signal }: Asked): Pro
   try {
     response = await source.send(encodedPath(key), { "accept-encoding": "identity", ...headers }, signal);
   } catch (error) {
-    throw requestError(url, error, signal);
+    throw requestError(error, { url, signal });
   }
   if ([200, 206, 304, 416].includes(response.status)) return response;
   throw await statusError(url, response, signal);
@@ -103,7 +99,7 @@ async function objectOf(response: Response, { url, signal }: Expected): Promise<
     return storedObject({ etag, sizeBytes, url, signal, openBody });
   }
   const bytes = await response.arrayBuffer().catch((error) => {
-    throw requestError(url, error, signal);
+    throw requestError(error, { url, signal });
   });
   if (isStillEncoded(response, bytes)) throw refused(response, { url, what: "the server compresses what it sends" });
   const openBody = (): Body => bodyOf(new Response(bytes));
@@ -116,41 +112,6 @@ function isStillEncoded(response: Response, bytes: ArrayBuffer): boolean {
   const [first, second] = new Uint8Array(bytes);
   const isGzip = first === 0x1f && second === 0x8b;
   return isGzip || response.headers.get("content-length") === String(bytes.byteLength);
-}
-
-interface RangesAsked {
-  readonly ranges: readonly ByteRange[];
-  readonly signal: AbortSignal | undefined;
-}
-
-async function rangesOf(source: Source, key: string, { ranges, signal }: RangesAsked): Promise<StoredRanges> {
-  const answers: RangeAnswer[] = [];
-  // When one range fails, the others must not hold their connections.
-  const stop = new AbortController();
-  const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-  let next = 0;
-  let version: RangeAnswer | undefined;
-  async function work(): Promise<void> {
-    while (next < ranges.length && !stop.signal.aborted) {
-      const index = next++;
-      const answer = answers[index] = await rangeOf(source, key, { range: ranges[index]!, signal: either });
-      version ??= answer;
-      if (version.etag !== answer.etag || version.sizeBytes !== answer.sizeBytes) {
-        throw new StoreError(
-          `Cannot read ranges of "${source.url}/${key}" as the object was replaced meanwhile: read it anew`,
-          { url: `${source.url}/${key}`, retryable: true },
-        );
-      }
-    }
-  }
-  try {
-    await Promise.all(Array.from({ length: RANGES_AT_ONCE }, work));
-  } catch (error) {
-    stop.abort(error);
-    throw error;
-  }
-  const { etag = null, sizeBytes = null } = version ?? {};
-  return { etag, sizeBytes, parts: answers.map(({ bytes }) => bytes) };
 }
 
 interface RangeAsked {
@@ -205,22 +166,27 @@ export function encodedPath(key: string): string {
   return key.split("/").map(encodeURIComponent).join("/").replaceAll("%3D", "=");
 }
 
-/**
- * The error for a request that got no answer: the signal's reason when that ended it.
- *
- * @param url What was asked for, without a query.
- */
-export function requestError(url: string, thrown: unknown, signal: AbortSignal | undefined): unknown {
+/** What {@linkcode requestError} tells of a request. */
+export interface LostRequest {
+  /** Without a query. */
+  readonly url: string;
+  readonly signal: AbortSignal | undefined;
+  /** @default {"read"} */
+  readonly verb?: string;
+}
+
+/** The error for a request that got no answer: the signal's reason when that ended it. */
+export function requestError(thrown: unknown, { url, signal, verb = "read" }: LostRequest): unknown {
   if (signal?.aborted) return signal.reason;
   if (thrown instanceof ShardyfusionError) return thrown;
   const { message = String(thrown), cause } = thrown as Error;
   // Some runtimes tell the whole URL, and a presigned one is a secret.
   const reason = `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`.replace(/\?[^\s"')]*/g, "?…");
-  if (!/subrequest/i.test(reason)) {
-    return new StoreError(`Cannot read "${url}": there was no answer: ${reason}`, { url, retryable: true });
+  if (!/subrequest|too many api requests/i.test(reason)) {
+    return new StoreError(`Cannot ${verb} "${url}": there was no answer: ${reason}`, { url, retryable: true });
   }
   return new StoreError(
-    `Cannot read "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or raise ` +
+    `Cannot ${verb} "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or raise ` +
       `the plan's limit of subrequests; a smaller concurrencyMax does not help`,
     { url },
   );
