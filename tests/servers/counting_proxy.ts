@@ -45,8 +45,8 @@ export type Fault =
   | { readonly slowFirstByteMs: number }
   | { readonly status: number };
 
-/** Asked once for each request; `index` counts all requests of the server from 0. */
-export type FaultOf = (request: CountedRequest, index: number) => Fault | null;
+/** Asked once for each request, which waits for the answer; `index` counts all requests of the server from 0. */
+export type FaultOf = (request: CountedRequest, index: number) => Fault | null | Promise<Fault | null>;
 
 /** A running server; dispose it. */
 export interface CountingProxy extends AsyncDisposable {
@@ -78,9 +78,9 @@ export async function startCountingProxy(
   const server = createServer((request, response) => {
     const counted = countedRequest(request);
     log.push(counted);
-    const fault = proxy.fault?.(counted, requestCount) ?? null;
+    const planned = proxy.fault?.(counted, requestCount) ?? null;
     requestCount++;
-    serve({ request, counted, fault, delayMs: proxy.delayMs, answerOf }, response).catch((error) => {
+    serve({ request, counted, planned, delayMs: proxy.delayMs, answerOf }, response).catch((error) => {
       counted.status = 502;
       if (!response.headersSent) response.writeHead(502);
       response.end(String(error));
@@ -119,7 +119,7 @@ type AnswerOf = (request: IncomingMessage, headers: Readonly<Record<string, stri
 interface Exchange {
   readonly request: IncomingMessage;
   readonly counted: CountedRequest;
-  readonly fault: Fault | null;
+  readonly planned: ReturnType<FaultOf>;
   readonly delayMs: number;
   readonly answerOf: AnswerOf;
 }
@@ -141,7 +141,8 @@ function countedRequest(request: IncomingMessage): CountedRequest {
   };
 }
 
-async function serve({ request, counted, fault, delayMs, answerOf }: Exchange, response: ServerResponse) {
+async function serve({ request, counted, planned, delayMs, answerOf }: Exchange, response: ServerResponse) {
+  const fault = await planned;
   if (delayMs > 0) await sleep(delayMs);
   if (isFault(fault, "slowFirstByteMs")) await sleep(fault.slowFirstByteMs);
   if (isFault(fault, "status")) {
