@@ -24,29 +24,27 @@ export interface TableDefinition {
 }
 
 interface Token {
-  /** As written, with ASCII letters in lower case: what keywords are compared with. */
+  /** As written, in lower case: what keywords and marks are compared with; empty for quoted names and strings. */
   readonly text: string;
-  /** Content of a quoted name or string; undefined for everything else. */
-  readonly quoted: string | undefined;
-  /** The name that the token gives to a table or column. */
+  /** The name that the token gives to a table or column, or the content of a string. */
   readonly name: string;
+  /** For a token that stands for all between two parentheses: the lists of tokens between its commas. */
+  readonly parts?: Token[][];
 }
 
 interface Column extends ColumnDefinition {
-  readonly isInteger: boolean;
-  readonly isKey: boolean;
-  readonly isDescending: boolean;
-  readonly isVirtual: boolean;
+  /** Bare words behind the name, with a blank on either side. */
+  readonly words: string;
 }
 
-const SPACE = /\s+|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/;
-const QUOTED = /'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^\]]*\]/;
-const WORD = /[xX]'[0-9a-fA-F]*'|[\p{L}\p{N}\p{So}_$.\u0080-\uffff]+/u;
-const TOKEN = new RegExp(`${SPACE.source}|${WORD.source}|${QUOTED.source}|[^]`, "uy");
-const TABLE_CONSTRAINTS = new Set(["constraint", "primary", "unique", "check", "foreign"]);
-const COLUMN_CONSTRAINTS = new Set(
-  "constraint primary not null unique check default collate references generated as on".split(" "),
+/** Hex strings and words, then quoted names and strings; what has no group is left out. */
+const TOKEN = new RegExp(
+  /([xX]'[0-9a-fA-F]*'|[\w$.\u0080-\u{10ffff}]+)|\s+|--[^\n]*|\/\*[^]*?(?:\*\/|$)/u.source +
+    /|(["'`])((?:\2\2|(?!\2)[^])*)\2|\[([^\]]*)\]|([^])/.source,
+  "gu",
 );
+const INTEGER =
+  /^ integer (?:(?:constraint|primary|not|null|unique|check|default|collate|references|generated|as|on) |$)/;
 
 /**
  * Columns and key of a table. Takes quoted names, comments, constraints and nested parentheses.
@@ -63,28 +61,23 @@ const COLUMN_CONSTRAINTS = new Set(
  */
 export function parseCreateTable(sql: string): TableDefinition | undefined {
   const tokens = tokensOf(sql);
-  const open = tokens.findIndex(isMark("("));
-  const words = tokens.slice(0, Math.max(open, 0)).map((token) => token.text);
-  if (words[0] !== "create" || !(words[1] === "table" || words[2] === "table") || words[1] === "virtual") {
-    return undefined;
-  }
-  const { parts, close } = splitList(tokens, open);
-  if (close < 0) return undefined;
-  const options = tokens.slice(close + 1).map((token) => token.text).join(" ");
-  const isWithoutRowid = /\bwithout rowid\b/.test(options);
+  const at = tokens.findIndex((token) => token.parts);
+  const before = wordsOf(tokens.slice(0, Math.max(at, 0)));
+  if (!/^ create (?:temp(?:orary)? )?table /.test(before)) return undefined;
+  const isWithoutRowid = wordsOf(tokens.slice(at)).includes(" without rowid ");
   const all: Column[] = [];
   let tableKey: string[] | undefined;
-  for (const part of parts) {
-    const first = part[0];
-    if (first === undefined) return undefined;
-    if (first.quoted === undefined && TABLE_CONSTRAINTS.has(first.text)) tableKey ??= keyOfConstraint(part);
-    else all.push(columnOf(part));
+  for (const part of tokens[at]!.parts!) {
+    if (part.length === 0) return undefined;
+    if (/^(?:constraint|primary|unique|check|foreign)$/.test(part[0]!.text)) tableKey ??= keyOfConstraint(part);
+    else all.push({ name: part[0]!.name, words: wordsOf(part.slice(1)), defaultValue: defaultOf(part.slice(1)) });
   }
-  const columns = all.filter((column) => !column.isVirtual);
-  const primaryKey = tableKey ?? columns.filter((column) => column.isKey).map((column) => column.name);
-  const rowidColumn = columns.findIndex((column) =>
-    !isWithoutRowid && column.isInteger && !(column.isKey && column.isDescending) && primaryKey.length === 1 &&
-    isSameName(column.name, primaryKey[0]!)
+  const columns = all.filter(({ words }) => !words.includes(" as ( ") || words.includes(" stored "));
+  const isKey = ({ words }: Column): boolean => words.includes(" primary key ");
+  const primaryKey = tableKey ?? columns.filter(isKey).map(({ name }) => name);
+  const rowidColumn = columns.findIndex(({ name, words }) =>
+    !isWithoutRowid && INTEGER.test(words) && !words.includes(" primary key desc ") && primaryKey.length === 1 &&
+    isSameName(name, primaryKey[0]!)
   );
   return {
     columns: columns.map(({ name, defaultValue }) => ({ name, defaultValue })),
@@ -103,93 +96,44 @@ function lowerAscii(name: string): string {
   return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-function tokensOf(sql: string): Token[] {
-  const tokens: Token[] = [];
-  TOKEN.lastIndex = 0;
-  for (let match = TOKEN.exec(sql); match !== null; match = TOKEN.exec(sql)) {
-    const raw = match[0];
-    if (/^(?:\s|--|\/\*)/.test(raw)) continue;
-    const quoted = unquoted(raw);
-    tokens.push({ text: lowerAscii(raw), quoted, name: quoted ?? raw });
+/** The tokens outside of parentheses; none when parentheses have no partners. */
+function tokensOf(sql: string): readonly Token[] {
+  const open: Token[][][] = [[[]]];
+  for (const [, word, quote, quoted, bracketed, mark] of sql.matchAll(TOKEN)) {
+    const name = word ?? quoted?.replaceAll(quote! + quote, quote!) ?? bracketed ?? mark;
+    const parts = open.at(-1)!;
+    if (name === undefined) continue;
+    if (mark === ")") open.pop();
+    else if (mark === ",") parts.push([]);
+    else parts.at(-1)!.push({ text: lowerAscii(word ?? mark ?? ""), name, ...(mark === "(" ? { parts: [[]] } : {}) });
+    if (mark === "(") open.push(parts.at(-1)!.at(-1)!.parts!);
+    if (open.length === 0) return [];
   }
-  return tokens;
+  return open.length === 1 ? open[0]!.flat() : [];
 }
 
-function unquoted(raw: string): string | undefined {
-  const quote = raw[0]!;
-  if (raw.length < 2) return undefined;
-  if (quote === "[") return raw.slice(1, -1);
-  if (quote !== "'" && quote !== '"' && quote !== "`") return undefined;
-  return raw.slice(1, -1).replaceAll(quote + quote, quote);
-}
-
-function isMark(mark: string): (token: Token) => boolean {
-  return (token) => token.quoted === undefined && token.text === mark;
-}
-
-/** Splits what is between the parenthesis at `open` and its partner at commas that are in no inner parentheses. */
-function splitList(tokens: readonly Token[], open: number): { parts: Token[][]; close: number } {
-  const parts: Token[][] = [[]];
-  let depth = 0;
-  for (let i = open; i < tokens.length; i++) {
-    const token = tokens[i]!;
-    const mark = token.quoted === undefined ? token.text : "";
-    if (mark === ")" && --depth === 0) return { parts, close: i };
-    if (mark === "," && depth === 1) parts.push([]);
-    else if (i > open) parts.at(-1)!.push(token);
-    if (mark === "(") depth++;
-  }
-  return { parts, close: -1 };
+/** The bare words, and `(` for what is in parentheses, with a blank on either side. */
+function wordsOf(tokens: readonly Token[]): string {
+  return ` ${tokens.map(({ text }) => text || "'").join(" ")} `;
 }
 
 /** Columns of `PRIMARY KEY (…)` within a table constraint. */
 function keyOfConstraint(part: readonly Token[]): string[] | undefined {
-  const at = part.findIndex((token, i) => token.text === "primary" && part[i + 1]?.text === "key");
-  if (at < 0 || part[at + 2]?.text !== "(") return undefined;
-  const names = splitList(part, at + 2).parts.map((terms) => terms[0]?.name ?? "");
-  return names.filter((name, i) => names.findIndex((earlier) => isSameName(earlier, name)) === i);
+  const at = part.findIndex(({ text }, i) => text === "key" && part[i - 1]?.text === "primary");
+  const names = at < 0 ? undefined : part[at + 1]?.parts?.map((terms) => terms[0]?.name ?? "");
+  return names?.filter((name, i) => names.findIndex((earlier) => isSameName(earlier, name)) === i);
 }
 
-function columnOf(part: readonly Token[]): Column {
-  const words = topLevelWords(part.slice(1));
-  const typeEnd = words.findIndex((word) => COLUMN_CONSTRAINTS.has(word));
-  const type = words.slice(0, typeEnd < 0 ? words.length : typeEnd);
-  const keyAt = words.findIndex((word, i) => word === "primary" && words[i + 1] === "key");
-  const defaultAt = part.findIndex((token, i) => i > 0 && token.quoted === undefined && token.text === "default");
-  return {
-    name: part[0]!.name,
-    isInteger: type.length === 1 && type[0] === "integer",
-    isKey: keyAt >= 0,
-    isDescending: keyAt >= 0 && words[keyAt + 2] === "desc",
-    isVirtual: words.some((word, i) => word === "as" && words[i + 1] === "(") && !words.includes("stored"),
-    defaultValue: defaultAt < 0 ? null : literalOf(part.slice(defaultAt + 1)),
-  };
-}
-
-/** Bare words outside of parentheses, which themselves remain as marks. */
-function topLevelWords(tokens: readonly Token[]): string[] {
-  const words: string[] = [];
-  let depth = 0;
-  for (const token of tokens) {
-    const mark = token.quoted === undefined ? token.text : "'";
-    if (mark === ")") depth--;
-    if (depth === 0) words.push(mark);
-    if (mark === "(") depth++;
-  }
-  return words;
-}
-
-/** The literal that begins a `DEFAULT`; null for anything that would have to be computed. */
-function literalOf(tokens: readonly Token[]): SqlValue {
-  const sign = tokens[0]?.text === "-" || tokens[0]?.text === "+" ? tokens[0].text : "";
-  const token = tokens[sign === "" ? 0 : 1];
+/** The literal behind `DEFAULT`; null for anything that would have to be computed. */
+function defaultOf(part: readonly Token[]): SqlValue {
+  const at = part.findIndex(({ text }) => text === "default") + 1;
+  if (at === 0) return null;
+  const sign = /[-+]/.exec(part[at]?.text ?? "")?.[0] ?? "";
+  const token = part[sign === "" ? at : at + 1];
   if (token === undefined) return null;
-  if (token.quoted !== undefined) return token.quoted;
-  if (token.text.startsWith("x'")) {
-    const pairs = token.text.slice(2, -1).match(/../g) ?? [];
-    return Uint8Array.from(pairs, (pair) => parseInt(pair, 16));
-  }
-  if (token.text === "true" || token.text === "false") return token.text === "true" ? 1 : 0;
-  const isNumber = /^(?:\d+\.?\d*|\.\d+)(?:e\d+)?$/.test(token.text);
-  return isNumber ? Number(`${sign}${token.text}`) : null;
+  const { text } = token;
+  if (text === "") return token.name;
+  if (text.startsWith("x'")) return Uint8Array.from(text.match(/[^x']./g) ?? [], (pair) => parseInt(pair, 16));
+  if (text === "true" || text === "false") return text === "true" ? 1 : 0;
+  return /^(?:\d+\.?\d*|\.\d+)(?:e\d+)?$/.test(text) ? Number(sign + text) : null;
 }

@@ -1,15 +1,14 @@
 /**
- * Walks through the cells of a b-tree in order.
+ * Walks through the cells of an index b-tree in order.
  *
  * A walk visits no more pages, overflow pages included, than the file has, so that damaged links cannot make it
  * endless; whoever reads the rows checks that keys ascend, which a page visited twice would break.
  * @module
  */
-import { INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE } from "./format.ts";
+import { INTERIOR_INDEX, LEAF_INDEX } from "./format.ts";
 import type { PathStep } from "./lookup.ts";
-import { checkedPage, feed, PayloadCopy } from "./overflow.ts";
+import { checkedPage } from "./overflow.ts";
 import {
-  copyOf,
   corruptLink,
   corruptPage,
   DEPTH_MAX,
@@ -19,13 +18,10 @@ import {
   u16At,
   u32At,
 } from "./tree_shape.ts";
-import { signedVarintAt, varintAt, varintEnd } from "./varint.ts";
+import { varintAt, varintEnd } from "./varint.ts";
 
 /** How many sibling pages are asked for together, when a walk has to wait and the source can load several. */
 const AHEAD_MAX = 32;
-
-/** Index trees hold rows on every level, table trees on leaves only. */
-export type TreeKind = "index" | "table";
 
 /** A page that the walk is in. */
 interface Frame {
@@ -43,10 +39,9 @@ interface Frame {
 /** What {@linkcode Cursor.step} came to. */
 export type Step = "row" | "end" | "wait";
 
-/** A position in a b-tree. */
+/** A position in an index b-tree, which holds rows on every level. */
 export class Cursor {
   readonly #shape: TreeShape;
-  readonly #kind: TreeKind;
   readonly #frames: Frame[] = [];
   /** Pages that may still be visited. */
   #pagesLeft: number;
@@ -54,32 +49,25 @@ export class Cursor {
   #wanted: number;
   readonly #ahead = new Map<number, Uint8Array>();
   #aheadCount = 1;
-  #rowidMin: number | bigint | undefined;
   /** The frame and the cell of the current row. */
   #frame: Frame | undefined;
   #cell = 0;
 
-  constructor(shape: TreeShape, kind: TreeKind, rootPage: number) {
+  constructor(shape: TreeShape, rootPage: number) {
     this.#shape = shape;
-    this.#kind = kind;
     this.#pagesLeft = shape.pageCount;
     this.#wanted = rootPage;
   }
 
-  /** A walk through an index tree that begins where a seek ended. */
+  /** A walk that begins where a seek ended. */
   static from(shape: TreeShape, path: readonly PathStep[]): Cursor {
-    const cursor = new Cursor(shape, "index", 0);
+    const cursor = new Cursor(shape, 0);
     for (const step of path) {
       const frame = cursor.#enter(step.bytes, [step.pageStart, step.pageNumber]);
       // On interior pages the child before the cell was entered, or the cell itself is the row that was found.
       frame.next = frame.isLeaf ? step.cellIndex : 2 * step.cellIndex + 1;
     }
     return cursor;
-  }
-
-  /** Begins a walk through a table tree at the first row whose id is not below this one. Call it before `step`. */
-  narrow(rowid: number | bigint): void {
-    this.#rowidMin = rowid;
   }
 
   /** Steps to the next row as far as pages are at hand; `"wait"` asks for {@linkcode wait}. */
@@ -96,7 +84,7 @@ export class Cursor {
         this.#frames.pop();
       } else if (position % 2 === 0) {
         this.#wanted = this.#childOf(frame, position / 2);
-      } else if (this.#kind === "index") {
+      } else {
         return this.#rowAt(frame, (position - 1) / 2);
       }
     }
@@ -120,7 +108,7 @@ export class Cursor {
     numbers.forEach((pageNumber, i) => this.#ahead.set(pageNumber, pages[i] ?? new Uint8Array(0)));
   }
 
-  /** Where the current cell of an index tree says how long its payload is. */
+  /** Where the current cell says how long its payload is. */
   cell(): number {
     return this.#payloadStart();
   }
@@ -129,26 +117,17 @@ export class Cursor {
   payload(): Payload {
     const start = this.#payloadStart();
     const frame = this.#currentFrame();
-    const end = this.#varintEnd(start);
     const payload = payloadAt(this.#shape, {
       bytes: frame.bytes,
       pageStart: frame.pageStart,
       pageNumber: frame.pageNumber,
-      start: this.#kind === "table" ? this.#varintEnd(end) : end,
+      start: this.#varintEnd(start),
       sizeBytes: varintAt(frame.bytes, start),
-      localMax: this.#kind === "table" ? this.#shape.tableLocalMax : this.#shape.indexLocalMax,
+      localMax: this.#shape.indexLocalMax,
     });
     this.#pagesLeft -= payload.overflowCount;
     if (this.#pagesLeft < 0) throw this.#corruptWalk(frame.pageNumber);
     return payload;
-  }
-
-  /** Row id of the current cell of a table tree. */
-  rowid(): number | bigint {
-    const frame = this.#currentFrame();
-    const at = frame.isLeaf ? this.#varintEnd(this.#payloadStart()) : this.#payloadStart();
-    this.#varintEnd(at);
-    return signedVarintAt(frame.bytes, at);
   }
 
   /** An error about the current row. */
@@ -184,13 +163,9 @@ export class Cursor {
     if (--this.#pagesLeft < 0 || this.#frames.length >= DEPTH_MAX) throw this.#corruptWalk(pageNumber);
     const head = pageNumber === 1 ? pageStart + 100 : pageStart;
     const kind = bytes[head];
-    const isLeaf = kind === (this.#kind === "index" ? LEAF_INDEX : LEAF_TABLE);
-    if (!isLeaf && kind !== (this.#kind === "index" ? INTERIOR_INDEX : INTERIOR_TABLE)) {
-      throw corruptPage(
-        this.#shape,
-        [pageNumber, head - pageStart],
-        `it must be a page of a tree of kind ${this.#kind}`,
-      );
+    const isLeaf = kind === LEAF_INDEX;
+    if (!isLeaf && kind !== INTERIOR_INDEX) {
+      throw corruptPage(this.#shape, [pageNumber, head - pageStart], "it must be a page of an index tree");
     }
     const cellCount = u16At(bytes, head + 3);
     const pointers = head + (isLeaf ? 8 : 12);
@@ -199,21 +174,7 @@ export class Cursor {
     }
     const frame = { bytes, pageStart, pageNumber, isLeaf, cellCount, pointers, next: 0 };
     this.#frames.push(frame);
-    if (this.#rowidMin !== undefined) this.#skipRowids(frame, this.#rowidMin);
     return frame;
-  }
-
-  /** Binary search for the first cell of a table tree's page whose row id is not below `rowid`. */
-  #skipRowids(frame: Frame, rowid: number | bigint): void {
-    let low = 0;
-    let high = frame.cellCount;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      this.#rowAt(frame, middle);
-      if (this.rowid() < rowid) low = middle + 1;
-      else high = middle;
-    }
-    frame.next = frame.isLeaf ? low : 2 * low;
   }
 
   #childOf(frame: Frame, childIndex: number): number {
@@ -253,19 +214,4 @@ export class Cursor {
   #corruptWalk(pageNumber: number): Error {
     return corruptPage(this.#shape, [pageNumber, 0], "a page is reached more than once, or at too great a depth");
   }
-}
-
-/** Copies a part of a payload; returns a promise only when a page is not at hand. */
-export function copyPart(
-  shape: TreeShape,
-  payload: Payload,
-  part: { readonly span: readonly [from: number, length: number]; readonly signal: AbortSignal | undefined },
-): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>> {
-  const [from, length] = part.span;
-  if (from + length <= payload.localBytes) {
-    const start = payload.start + from;
-    return copyOf(payload.bytes, start, start + length);
-  }
-  const copy = new PayloadCopy(shape, payload, part.span);
-  return feed(shape, copy, part.signal)?.then(() => copy.bytes) ?? copy.bytes;
 }

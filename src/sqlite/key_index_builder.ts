@@ -49,7 +49,7 @@ export class KeyIndexBuilder {
     this.#bytes = bytes;
     this.#hash = hash;
     this.#freeLookUps = Math.ceil(bytes.byteLength / BYTES_PER_FREE_LOOK_UP);
-    this.#cursor = new Cursor(tree.shape, "index", tree.rootPage);
+    this.#cursor = new Cursor(tree.shape, tree.rootPage);
   }
 
   /**

@@ -2,10 +2,11 @@
  * Goes through the rows of a key-value table in the order of their keys.
  * @module
  */
-import { copyPart, Cursor } from "./cursor.ts";
+import { Cursor } from "./cursor.ts";
 import type { KeyValueTable } from "./key_value_table.ts";
 import { columnsOf, type KeyValueTree, Lookup } from "./lookup.ts";
 import { feed } from "./overflow.ts";
+import { copyPart } from "./payload_part.ts";
 
 /** A row of a key-value table; both are copies that the caller owns. */
 export type KeyValueRow = [key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>];
@@ -68,7 +69,7 @@ export async function* scanTable(
 
 async function cursorAt(tree: KeyValueTree, { from, signal }: KeyRange): Promise<Cursor> {
   const { shape, rootPage } = tree;
-  if (from === undefined) return new Cursor(shape, "index", rootPage);
+  if (from === undefined) return new Cursor(shape, rootPage);
   const lookup = new Lookup(tree).beginSeek(from);
   await feed(shape, lookup, signal);
   return Cursor.from(shape, lookup.path ?? []);
