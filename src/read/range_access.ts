@@ -3,12 +3,12 @@
  * @module
  */
 import type { ObjectDigest, RemotePart, RemoteShard, ShardTally } from "../backends/backend.ts";
-import { ObjectNotFoundError, StoreError } from "../errors.ts";
-import type { ByteRange, ReadableStore, RequestOptions } from "../stores/store.ts";
+import { ObjectNotFoundError } from "../errors.ts";
+import type { ByteRange, ReadableStore } from "../stores/store.ts";
 import { PagePool } from "./page_pool.ts";
 import type { Requests } from "./requests.ts";
 import type { FileMeans, ShardAccess } from "./shard_access.ts";
-import { checkBytes, type DigestFactory, lengthError, type ShardObject } from "./shard_objects.ts";
+import { checkBytes, type DigestFactory, lengthError, replacedError, type ShardObject } from "./shard_objects.ts";
 
 /** What a sidecar may take that is recorded nowhere, and whose length is not known before it comes. */
 const UNRECORDED_BYTES_MAX = 1 << 26;
@@ -73,18 +73,13 @@ class StoreShard implements RemoteShard {
   }
 
   async read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart> {
-    const { parts, etag, sizeBytes } = await this.#store.getRanges(this.#object.key, [range], requestOptions(signal));
+    const { parts, etag, sizeBytes } = await this.#store.getRanges(this.#object.key, [range], { signal });
     if (sizeBytes !== null && sizeBytes !== this.sizeBytes) throw lengthError(this, sizeBytes);
     if (this.#etag === undefined) this.#etag = etag;
     if (etag === this.#etag) return { bytes: parts[0]!, etag };
     // Whoever comes next begins with the new version.
     this.#etag = undefined;
-    const { url } = this;
-    throw new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
-      url,
-      status: 412,
-      retryable: true,
-    });
+    throw replacedError(this.url);
   }
 
   async load(name: string, signal?: AbortSignal): Promise<Uint8Array | null> {
@@ -92,7 +87,7 @@ class StoreShard implements RemoteShard {
     const digest = this.objects?.find((object) => object.name === name);
     const place = { key: beside(key, name), url: beside(url, name) };
     try {
-      const stored = await this.#store.get(place.key, requestOptions(signal));
+      const stored = await this.#store.get(place.key, { signal });
       const isLength = digest === undefined
         ? stored.sizeBytes <= UNRECORDED_BYTES_MAX
         : stored.sizeBytes === digest.sizeBytes;
@@ -113,8 +108,4 @@ class StoreShard implements RemoteShard {
 /** The place of another object in the same folder. */
 function beside(place: string, name: string): string {
   return place.slice(0, place.lastIndexOf("/") + 1) + name;
-}
-
-function requestOptions(signal: AbortSignal | undefined): RequestOptions {
-  return signal === undefined ? {} : { signal };
 }

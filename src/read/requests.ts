@@ -30,6 +30,8 @@ export interface Purpose {
   readonly tally?: Traffic;
   /** Whether objects may be so long that only a limit set by the user makes sense. */
   readonly isBulk?: boolean;
+  /** Whether no lookup waits for them: then ranges are asked for once, and are no measure of what lookups cost. */
+  readonly isBackground?: boolean;
 }
 
 /** For all but whole shards: a connection that is stuck must not be waited for for ever. */
@@ -61,7 +63,7 @@ export class Requests {
   }
 
   /** The same store, seen through the limits; all else that it can do, such as listing, is left out. */
-  store(inner: ReadableStore, { tally, isBulk = false }: Purpose = {}): ReadableStore {
+  store(inner: ReadableStore, { tally, isBulk = false, isBackground = false }: Purpose = {}): ReadableStore {
     const count = (requests: number, bytesRead: number): void => {
       for (const traffic of tally === undefined ? [this.traffic] : [this.traffic, tally]) {
         traffic.requests += requests;
@@ -91,12 +93,12 @@ export class Requests {
         const limit = this.#limit(`${inner.url}/${key}`, options, isBulk);
         const send = async (signal: AbortSignal | undefined): Promise<StoredRanges> => {
           count(ranges.length, 0);
-          const stored = await inner.getRanges(key, ranges, signal === undefined ? {} : { signal });
+          const stored = await inner.getRanges(key, ranges, { signal });
           count(0, stored.parts.reduce((sum, part) => sum + part.byteLength, 0));
           return stored;
         };
         try {
-          return await this.#inTurn(send, limit.options.signal);
+          return await this.#inTurn(send, limit.options.signal, isBackground);
         } finally {
           limit.end();
         }
@@ -108,9 +110,11 @@ export class Requests {
   async #inTurn(
     send: (signal: AbortSignal | undefined) => Promise<StoredRanges>,
     signal: AbortSignal | undefined,
+    isBackground: boolean,
   ): Promise<StoredRanges> {
     const leave = await this.#gate.enter(signal);
     try {
+      if (isBackground) return await send(signal);
       const { clock, hedgeAfterMs } = this.#limits;
       const startedMs = clock.monotonicMs();
       const stored = hedgeAfterMs === undefined ? await send(signal) : await this.#hedged(send, signal, hedgeAfterMs);

@@ -5,7 +5,7 @@
 import type { ObjectDigest } from "../backends/backend.ts";
 import type { Digest } from "../bytes/digest.ts";
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
-import { ConfigValidationError, CorruptFileError } from "../errors.ts";
+import { ConfigValidationError, CorruptFileError, StoreError } from "../errors.ts";
 import { keyUnder } from "../snapshots/layout.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
@@ -127,7 +127,7 @@ function isHex64(value: JsonValue | undefined): value is string {
  * @throws {CorruptFileError} when the object is longer or shorter than it must be, before any of it is read.
  */
 export async function requestShard(object: ShardObject, signal: AbortSignal | undefined): Promise<StoredObject> {
-  const stored = await object.store.get(object.key, signal === undefined ? {} : { signal });
+  const stored = await object.store.get(object.key, { signal });
   if (stored.sizeBytes === object.sizeBytes) return stored;
   await stored.body.cancel();
   throw lengthError(object, stored.sizeBytes);
@@ -189,4 +189,13 @@ export function lengthError(
     `Cannot use "${url}" as it must be ${sizeBytes} bytes long: current value is ${foundBytes}`,
     Math.min(sizeBytes, foundBytes),
   );
+}
+
+/** The error for an object of which two parts are of different versions. */
+export function replacedError(url: string): StoreError {
+  return new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
+    url,
+    status: 412,
+    retryable: true,
+  });
 }

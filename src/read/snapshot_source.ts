@@ -5,7 +5,7 @@
 import { ConfigValidationError, ManifestParseError, ReaderStateError } from "../errors.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
-import type { ReadableStore, RequestOptions } from "../stores/store.ts";
+import type { ReadableStore } from "../stores/store.ts";
 import { type Generation, openGeneration } from "./generation.ts";
 import { isNewer, loadCurrentManifest, type LoadedManifest } from "./load_manifest.ts";
 import type { CheckedOptions } from "./read_options.ts";
@@ -45,10 +45,9 @@ export class SnapshotSource {
   async openFirst(): Promise<Generation> {
     const { pin, fallbackAttempts, signal } = this.#options;
     signal?.throwIfAborted();
-    const request = requestOptions(signal);
     const loaded = pin === undefined
-      ? await loadCurrentManifest(this.#manifests, fallbackAttempts, request)
-      : await this.#parts.loadPinned(this.#manifests, pin, request);
+      ? await loadCurrentManifest(this.#manifests, fallbackAttempts, { signal })
+      : await this.#parts.loadPinned(this.#manifests, pin, { signal });
     return await this.#open(loaded, signal);
   }
 
@@ -61,8 +60,7 @@ export class SnapshotSource {
    */
   async openNewer(active: Generation, signal: AbortSignal): Promise<Generation | ManifestParseError | null> {
     if (this.#options.pin !== undefined) return null;
-    const request = requestOptions(signal);
-    const pointer = await this.#manifests.loadCurrent(request);
+    const pointer = await this.#manifests.loadCurrent({ signal, known: active.pointer });
     if (pointer === null) throw new ReaderStateError("Cannot refresh the reader as the pointer is gone");
     if (!isNewer(pointer, active.pointer)) return null;
     if (pointer.ref === active.manifestRef) {
@@ -71,7 +69,7 @@ export class SnapshotSource {
     }
     let manifest: Manifest;
     try {
-      manifest = await this.#manifests.loadManifest(pointer.ref, request);
+      manifest = await this.#manifests.loadManifest(pointer.ref, { signal });
     } catch (error) {
       if (error instanceof ManifestParseError) return error;
       throw error;
@@ -128,10 +126,6 @@ function sizeOf({ shards }: Manifest): { sizeBytes: number; largestBytes: number
     largestBytes = Math.max(largestBytes, dbBytes);
   }
   return { sizeBytes, largestBytes };
-}
-
-function requestOptions(signal: AbortSignal | undefined): RequestOptions {
-  return signal === undefined ? {} : { signal };
 }
 
 function refuseVectorOnly({ custom, runId }: Manifest): void {

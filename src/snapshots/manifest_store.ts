@@ -15,10 +15,16 @@ export interface CurrentPointer extends ManifestRef {
   readonly version: string | null;
 }
 
+/** What asking for the pointer takes. */
+export interface PointerOptions extends RequestOptions {
+  /** The pointer as it was read before: given back as it is when it has not changed, for which nothing is sent. */
+  readonly known?: CurrentPointer;
+}
+
 /** Reads manifests: all that an open reader needs. Sends GET only. */
 export interface ManifestReader {
   /** The pointer; null when nothing was ever published. @throws {ManifestParseError} */
-  loadCurrent(options?: RequestOptions): Promise<CurrentPointer | null>;
+  loadCurrent(options?: PointerOptions): Promise<CurrentPointer | null>;
   /** @throws {ManifestParseError} when it breaks its format; the store's errors when it cannot be had. */
   loadManifest(ref: string, options?: RequestOptions): Promise<Manifest>;
 }

@@ -8,7 +8,7 @@ import type { ReadableStore, RequestOptions } from "../stores/store.ts";
 import { joinUrl, keyUnder, manifestKeyOfRef } from "./layout.ts";
 import type { Manifest } from "./manifest.ts";
 import { readManifest } from "./read_manifest.ts";
-import type { CurrentPointer, ManifestReader } from "./manifest_store.ts";
+import type { CurrentPointer, ManifestReader, PointerOptions } from "./manifest_store.ts";
 import { parsePointer, POINTER_BYTES_MAX } from "./pointer.ts";
 
 /** Options of {@linkcode objectManifestReader}. */
@@ -51,21 +51,25 @@ export function objectManifestReader(store: ReadableStore, options: ManifestRead
 export async function loadPointer(
   store: ReadableStore,
   pointerKey: string,
-  request: RequestOptions,
+  request: PointerOptions,
 ): Promise<CurrentPointer | null> {
   const found = await loadPointerBytes(store, pointerKey, request);
-  return found === null ? null : parsePointer(found.bytes, found);
+  return found === undefined ? request.known! : found === null ? null : parsePointer(found.bytes, found);
 }
 
-/** The pointer unparsed; null when there is none. */
+/** The pointer unparsed; null when there is none, undefined when it is still the one that is known. */
 export async function loadPointerBytes(
   store: ReadableStore,
   pointerKey: string,
-  request: RequestOptions,
-): Promise<{ bytes: Uint8Array; ref: string; version: string | null } | null> {
+  { signal, known }: PointerOptions,
+): Promise<{ bytes: Uint8Array; ref: string; version: string | null } | null | undefined> {
   const ref = joinUrl(store.url, pointerKey);
   try {
-    const object = await store.get(pointerKey, request);
+    const version = known?.version;
+    const object = version && store.getIfChanged
+      ? await store.getIfChanged(pointerKey, version, { signal })
+      : await store.get(pointerKey, { signal });
+    if (object === null) return undefined;
     if (object.sizeBytes > POINTER_BYTES_MAX) {
       await object.body.cancel();
       throw new ManifestParseError(

@@ -178,7 +178,7 @@ async function malformedPointer(
   request: RequestOptions,
 ): Promise<{ ref: null; version: string | null } | null> {
   const found = await loadPointerBytes(store, pointerKey, request);
-  if (found === null) return null;
+  if (!found) return null;
   try {
     parsePointer(found.bytes, found);
     return null;

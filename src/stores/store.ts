@@ -12,7 +12,7 @@ export interface ByteRange {
 /** What every request takes. */
 export interface RequestOptions {
   /** Aborts the request; the call rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One object as a GET gave it. Read the body once: through `body` or through `bytes()`. */

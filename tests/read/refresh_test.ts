@@ -374,3 +374,22 @@ test("SnapshotReader.refresh() by several callers opens the newer snapshot once"
   deepEqual(await Promise.all([reader.refresh(), reader.refresh(), reader.refresh()]), [true, false, false]);
   equal(shardRequests, 3);
 });
+
+test("SnapshotReader.refresh() asks whether the pointer has changed, and is sent none when it has not", async () => {
+  const inner = memoryStore();
+  await publish(inner, "one");
+  const answers: string[] = [];
+  const store = watchedStore(inner, {
+    async onRequest({ method, key }, send) {
+      const answer = await send();
+      if (key === "_CURRENT") answers.push(`${method} ${answer === null ? "unchanged" : "sent"}`);
+      return answer;
+    },
+  });
+  await using reader = await openSnapshot({ store });
+  equal(await reader.refresh(), false);
+  await publish(inner, "two");
+  equal(await reader.refresh(), true);
+  equal(await reader.refresh(), false);
+  deepEqual(answers, ["get sent", "getIfChanged unchanged", "getIfChanged sent", "getIfChanged unchanged"]);
+});
