@@ -80,7 +80,7 @@ export class Database {
   rowidTable(name: string): RowidTable {
     const { rootPage, definition } = this.#tableToRead(name);
     if (definition.isWithoutRowid) {
-      throw new CorruptFileError(`Cannot read the rows of table "${name}" as it must have row ids`, -1);
+      throw unfitTable(name, "it must have row ids");
     }
     return new RowidTable(this.#shape, rootPage, definition);
   }
@@ -99,11 +99,7 @@ export class Database {
     const others = definition.columns.filter((column) => !isSameName(column.name, key));
     const valueIndex = others.findIndex((column) => isSameName(column.name, value));
     if (!isKey || valueIndex < 0) {
-      throw new CorruptFileError(
-        `Cannot look up keys in table "${name}" as it must be WITHOUT ROWID and have a primary key "${key}" ` +
-          `and a column "${value}"`,
-        -1,
-      );
+      throw unfitTable(name, `it must be WITHOUT ROWID with primary key "${key}" and a column "${value}"`);
     }
     return new KeyValueTable({ shape: this.#shape, rootPage, valueColumn: valueIndex + 1 }, indexed);
   }
@@ -112,15 +108,11 @@ export class Database {
     const entry = this.table(name);
     const definition = entry?.sql ? parseCreateTable(entry.sql) : undefined;
     if (entry === undefined || definition === undefined) {
-      throw new CorruptFileError(`Cannot read table "${name}": the database has no table of that name`, -1);
+      throw unfitTable(name, "the database has no table of that name");
     }
     const { rootPage } = entry;
     if (!Number.isInteger(rootPage) || rootPage < 2 || rootPage > this.#shape.pageCount) {
-      throw new CorruptFileError(
-        `Cannot read table "${name}" as its root page must be from 2 to ${this.#shape.pageCount}: ` +
-          `current value is ${rootPage}`,
-        -1,
-      );
+      throw unfitTable(name, `its root page must be from 2 to ${this.#shape.pageCount}: current value is ${rootPage}`);
     }
     return { rootPage, definition };
   }
@@ -158,14 +150,14 @@ export async function openDatabase(source: PageSource, signal?: AbortSignal): Pr
 
 function schemaEntry(values: readonly unknown[]): SchemaEntry {
   const [type, name, tblName, rootPage, sql] = values;
-  const isType = type === "table" || type === "index" || type === "view" || type === "trigger";
-  const isPage = typeof rootPage === "number" || rootPage === null;
-  const isSql = typeof sql === "string" || sql === null;
-  if (!isType || typeof name !== "string" || typeof tblName !== "string" || !isPage || !isSql) {
-    throw new CorruptFileError(
-      "Cannot read a row of the schema: its columns are not of the types that they must be",
-      -1,
-    );
+  const isType = /^(?:table|index|view|trigger)$/.test(String(type));
+  const isText = typeof name === "string" && typeof tblName === "string" && (sql === null || typeof sql === "string");
+  if (!isType || !isText || (typeof rootPage !== "number" && rootPage !== null)) {
+    throw new CorruptFileError("Cannot read a row of the schema as its columns must be of the right types", -1);
   }
-  return { type, name, tblName, rootPage: rootPage ?? 0, sql };
+  return { type: type as SchemaEntry["type"], name, tblName, rootPage: rootPage ?? 0, sql };
+}
+
+function unfitTable(name: string, problem: string): CorruptFileError {
+  return new CorruptFileError(`Cannot read table "${name}" as ${problem}`, -1);
 }

@@ -32,69 +32,46 @@ export interface FileHeader {
  * format, or holds text as UTF-16.
  */
 export function parseFileHeader(head: Uint8Array, fileBytes: number): FileHeader {
-  if (head.byteLength < FILE_HEADER_BYTES || fileBytes < FILE_HEADER_BYTES) {
-    const length = Math.min(head.byteLength, fileBytes);
-    throw new CorruptFileError(
-      `Cannot read ${length} bytes as a SQLite database as there must be ${FILE_HEADER_BYTES} at least`,
-      length,
-    );
-  }
-  for (let i = 0; i < MAGIC.length; i++) {
-    if (head[i] !== MAGIC.charCodeAt(i)) {
-      throw new CorruptFileError(
-        `Cannot read the file as a SQLite database as it must begin with "SQLite format 3"`,
-        i,
-      );
-    }
-  }
+  const length = Math.min(head.byteLength, fileBytes);
+  if (length < FILE_HEADER_BYTES) throw corrupt(`there must be ${FILE_HEADER_BYTES} bytes at least`, length, length);
+  const wrongAt = Array.from(MAGIC).findIndex((letter, index) => head[index] !== letter.charCodeAt(0));
+  if (wrongAt >= 0) throw corrupt('it must begin with "SQLite format 3"', wrongAt, head[wrongAt]!);
   const view = new DataView(head.buffer, head.byteOffset, FILE_HEADER_BYTES);
   const sizeField = view.getUint16(16);
   const pageSizeBytes = sizeField === 1 ? 65536 : sizeField;
-  if (pageSizeBytes < 512 || (pageSizeBytes & (pageSizeBytes - 1)) !== 0) {
-    throw wrongField("page size", "a power of two from 512 to 65536", [pageSizeBytes, 16]);
-  }
+  const isPowerOfTwo = (pageSizeBytes & (pageSizeBytes - 1)) === 0;
   const reservedBytes = view.getUint8(20);
-  const usableBytes = pageSizeBytes - reservedBytes;
-  if (usableBytes < USABLE_BYTES_MIN) {
-    throw wrongField("size of the reserved space", `at most ${pageSizeBytes - USABLE_BYTES_MIN}`, [reservedBytes, 20]);
-  }
-  checkVersions(view);
-  return { pageSizeBytes, reservedBytes, usableBytes, pageCount: pageCountOf(view, { fileBytes, pageSizeBytes }) };
-}
-
-function checkVersions(view: DataView): void {
+  const reservedMax = pageSizeBytes - USABLE_BYTES_MIN;
   const readVersion = view.getUint8(19);
-  if (readVersion !== 1 && readVersion !== 2) throw wrongField("read version", "1 or 2", [readVersion, 19]);
-  for (const [offset, expected] of [[21, 64], [22, 32], [23, 32]] as const) {
-    const fraction = view.getUint8(offset);
-    if (fraction !== expected) throw wrongField("payload fraction", `${expected}`, [fraction, offset]);
-  }
+  const fractions = view.getUint32(20) & 0xffffff;
   const schemaFormat = view.getUint32(44);
-  if (schemaFormat > 4) throw wrongField("schema format", "4 at most", [schemaFormat, 44]);
   // 0 stands in files that have no table yet.
   const encoding = view.getUint32(56);
-  if (encoding > 1) throw wrongField("text encoding", "1, which is UTF-8 (2 and 3 are UTF-16)", [encoding, 56]);
-}
-
-/** The header's count is trusted only when the last writer knew of the field; older versions left it as it was. */
-function pageCountOf(view: DataView, file: { fileBytes: number; pageSizeBytes: number }): number {
-  const inFile = Math.floor(file.fileBytes / file.pageSizeBytes);
-  const inHeader = view.getUint32(28);
-  const isValid = inHeader > 0 && view.getUint32(24) === view.getUint32(92);
-  const pageCount = isValid ? inHeader : inFile;
-  if (pageCount > inFile || inFile === 0) {
-    throw new CorruptFileError(
-      `Cannot read a database of ${Math.max(pageCount, 1)} pages of ${file.pageSizeBytes} bytes ` +
-        `from a file of ${file.fileBytes} bytes: it is cut short`,
-      file.fileBytes,
-    );
+  for (
+    const [isRight, offset, value, expected] of [
+      [pageSizeBytes >= 512 && isPowerOfTwo, 16, pageSizeBytes, "page size must be a power of two from 512 to 65536"],
+      [reservedBytes <= reservedMax, 20, reservedBytes, `size of the reserved space must be at most ${reservedMax}`],
+      [readVersion === 1 || readVersion === 2, 19, readVersion, "read version must be 1 or 2"],
+      [fractions === 0x402020, 21, fractions, "payload fractions must be 64, 32 and 32"],
+      [schemaFormat <= 4, 44, schemaFormat, "schema format must be 4 at most"],
+      [encoding <= 1, 56, encoding, "text encoding must be 1, which is UTF-8 (2 and 3 are UTF-16)"],
+    ] as const
+  ) {
+    if (!isRight) throw corrupt(`its ${expected}`, offset, value);
   }
-  return pageCount;
+  // The header's count is trusted only when the last writer knew of the field; older versions left it as it was.
+  const inFile = Math.floor(fileBytes / pageSizeBytes);
+  const inHeader = view.getUint32(24) === view.getUint32(92) ? view.getUint32(28) : 0;
+  const pageCount = inHeader || inFile || 1;
+  if (pageCount > inFile) {
+    throw corrupt(`it is cut short: there must be ${pageCount} pages of ${pageSizeBytes} bytes`, fileBytes, fileBytes);
+  }
+  return { pageSizeBytes, reservedBytes, usableBytes: pageSizeBytes - reservedBytes, pageCount };
 }
 
-function wrongField(field: string, expected: string, [value, offset]: readonly [number, number]): CorruptFileError {
+function corrupt(problem: string, offset: number, value: number): CorruptFileError {
   return new CorruptFileError(
-    `Cannot read the file as a SQLite database as its ${field} must be ${expected}: current value is ${value}`,
+    `Cannot read the file as a SQLite database as ${problem}: current value is ${value}`,
     offset,
   );
 }
