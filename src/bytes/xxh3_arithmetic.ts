@@ -15,19 +15,26 @@ export const result: Int32Array = new Int32Array(2);
 /** Total of what was mixed so far: low half, then high half. */
 export const sum: Int32Array = new Int32Array(2);
 
-/** The default secret of 192 bytes, as little-endian words. */
+/** Where {@linkcode secret} begins again from its fourth byte on. */
+export const FROM_BYTE_3 = 48;
+/** Where {@linkcode secret} has the 16 words from its byte 121 on. */
+export const FROM_BYTE_121 = 96;
+
+/** The default secret of 192 bytes, as little-endian words; then parts of it that begin inside a word. */
+export const secret: Int32Array = new Int32Array(112);
 // deno-fmt-ignore
-export const secret: Int32Array = Int32Array.of(
+secret.set([
   0x396cfeb8, 0xbe4ba423, 0x2c81017c, 0x1cad21f7, 0xe96dd4de, 0xdb979083, 0xa4a44072, 0x1f67b3b7,
   0x4ee679cb, 0x78e5c0cc, 0x7dd05a82, 0x2172ffcc, 0x744608b8, 0x8e2443f7, 0xe69035e0, 0x4c263a81,
   0xbb52283c, 0xcb00c391, 0x8b65d088, 0xa32e531b, 0x97486471, 0x4ef90da2, 0x46ef1938, 0xd8acdea9,
   0x3f76faa8, 0x3f349ce3, 0xc7bbdcf9, 0x1d4f0bc7, 0x4be0518a, 0x3159b4cd, 0xc97e9fc8, 0x647378d9,
   0x83acc5ea, 0xc3ebd334, 0xffa081c5, 0xeb6313fa, 0x51dd0d17, 0x49daf0b7, 0x265516d3, 0x9e68d429,
   0x58be162b, 0xfca1477d, 0xd1b8f88f, 0xce31d07a, 0x8f3acb45, 0x28041695, 0xcafbd7af, 0x7e404bbb,
-);
-
-/** The secret from its fourth byte on: word `i` starts at byte `4 * i + 3`. */
-export const secretFrom3: Int32Array = secret.map((word, i) => (word >>> 24) | ((secret[i + 1] ?? 0) << 8));
+]);
+for (let i = 0; i < 64; i++) {
+  const word = i < 48 ? i : i - 18;
+  secret[48 + i] = (secret[word]! >>> (i < 48 ? 24 : 8)) | (word < 47 ? secret[word + 1]! << (i < 48 ? 8 : 24) : 0);
+}
 
 const TO_HIGH = 2 ** -32;
 

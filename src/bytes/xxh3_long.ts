@@ -6,10 +6,11 @@ import {
   addToSum,
   finishSum,
   foldProduct,
+  FROM_BYTE_121,
+  FROM_BYTE_3,
   multiply,
   result,
   secret,
-  secretFrom3,
   startSum,
 } from "./xxh3_arithmetic.ts";
 
@@ -24,14 +25,6 @@ export const BLOCK_BYTES: number = BLOCK_STRIPES * STRIPE_BYTES;
 
 /** First word of the secret that scrambles a full block. */
 const SCRAMBLE_KEY = 32;
-
-/** First word of `keys` for the last stripe. */
-const LAST_KEY = 48;
-
-/** The secret, then the 16 words from its byte 121 on, which the last stripe is mixed with. */
-const keys = new Int32Array(64);
-keys.set(secret);
-for (let i = 0; i < 16; i++) keys[LAST_KEY + i] = (secret[30 + i]! >>> 8) | (secret[31 + i]! << 24);
 
 // deno-fmt-ignore
 const INITIAL_LANES = Int32Array.of(
@@ -73,7 +66,7 @@ export class XxhLanes {
 
   /** Takes the last 64 bytes of the input. */
   addLast(view: DataView, start: number): void {
-    this.#key = LAST_KEY;
+    this.#key = FROM_BYTE_121;
     this.#add(view, start, 1);
     this.#key = 0;
   }
@@ -84,10 +77,10 @@ export class XxhLanes {
     startSum(length);
     for (let word = 0; word < 16; word += 4) {
       // From byte 11 of the secret on.
-      const key = word + 2;
-      result[0] = lanes[word]! ^ secretFrom3[key]!;
-      result[1] = lanes[word + 1]! ^ secretFrom3[key + 1]!;
-      foldProduct(lanes[word + 2]! ^ secretFrom3[key + 2]!, lanes[word + 3]! ^ secretFrom3[key + 3]!);
+      const key = FROM_BYTE_3 + word + 2;
+      result[0] = lanes[word]! ^ secret[key]!;
+      result[1] = lanes[word + 1]! ^ secret[key + 1]!;
+      foldProduct(lanes[word + 2]! ^ secret[key + 2]!, lanes[word + 3]! ^ secret[key + 3]!);
       addToSum(result[0]!, result[1]!);
     }
     finishSum();
@@ -113,10 +106,10 @@ export class XxhLanes {
         const evenHigh = view.getInt32(at + 4, true);
         const oddLow = view.getInt32(at + 8, true);
         const oddHigh = view.getInt32(at + 12, true);
-        const evenKeyed = evenLow ^ keys[key]!;
-        const evenFactor = (evenHigh ^ keys[key + 1]!) >>> 0;
-        const oddKeyed = oddLow ^ keys[key + 2]!;
-        const oddFactor = (oddHigh ^ keys[key + 3]!) >>> 0;
+        const evenKeyed = evenLow ^ secret[key]!;
+        const evenFactor = (evenHigh ^ secret[key + 1]!) >>> 0;
+        const oddKeyed = oddLow ^ secret[key + 2]!;
+        const oddFactor = (oddHigh ^ secret[key + 3]!) >>> 0;
         evenSmall += (evenKeyed & 0xffff) * evenFactor + (oddLow >>> 0);
         evenLarge += (evenKeyed >>> 16) * evenFactor + (oddHigh >>> 0) * 0x10000;
         oddSmall += (oddKeyed & 0xffff) * oddFactor + (evenLow >>> 0);

@@ -6,10 +6,10 @@ import {
   addToSum,
   finishSum,
   foldProduct,
+  FROM_BYTE_3,
   multiply,
   result,
   secret,
-  secretFrom3,
   startSum,
   sum,
 } from "./xxh3_arithmetic.ts";
@@ -117,16 +117,6 @@ function mix(view: DataView, at: number, key: number): void {
   addToSum(result[0]!, result[1]!);
 }
 
-/** The same under the secret from its fourth byte on. */
-function mixFrom3(view: DataView, at: number, key: number): void {
-  result[0] = view.getInt32(at, true) ^ secretFrom3[key]!;
-  result[1] = view.getInt32(at + 4, true) ^ secretFrom3[key + 1]!;
-  const factorLow = view.getInt32(at + 8, true) ^ secretFrom3[key + 2]!;
-  const factorHigh = view.getInt32(at + 12, true) ^ secretFrom3[key + 3]!;
-  foldProduct(factorLow, factorHigh);
-  addToSum(result[0]!, result[1]!);
-}
-
 /** Takes 16 bytes in turn from the front and from the back; they overlap in the middle. */
 function hashUpTo128(view: DataView, start: number, length: number): void {
   const end = start + length;
@@ -156,12 +146,12 @@ function hashUpTo240(view: DataView, start: number, length: number): void {
   finishSum();
   sum[0] = result[0]!;
   sum[1] = result[1]!;
-  let key = 0;
+  let key = FROM_BYTE_3;
   for (let at = start + 128; at + 16 <= end; at += 16) {
-    mixFrom3(view, at, key);
+    mix(view, at, key);
     key += 4;
   }
   // Byte 119 of the secret: 17 before the end of its first 136.
-  mixFrom3(view, end - 16, 29);
+  mix(view, end - 16, FROM_BYTE_3 + 29);
   finishSum();
 }
