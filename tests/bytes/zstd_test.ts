@@ -46,6 +46,17 @@ function python(mode: string, pieces: readonly Uint8Array[], level: number = 3):
   return results;
 }
 
+const hasJudge = spawnSync("python3", ["-c", "import zstandard"]).status === 0;
+
+function judgedTest(name: string, run: () => void | Promise<void>): void {
+  test(name, (t) => {
+    if (hasJudge) return run();
+    const reason = "Python's package zstandard (it is not installed)";
+    console.log(`LEFT OUT: ${reason}`);
+    t.skip(reason);
+  });
+}
+
 const isSame = (left: Uint8Array, right: Uint8Array) => Buffer.compare(left, right) === 0;
 const text = (bytes: number) =>
   new Uint8Array(Buffer.from("page cache, page 12; ".repeat(bytes / 20 + 1)).subarray(0, bytes));
@@ -61,7 +72,7 @@ const SAMPLES = [1, 5, 200, 255, 256, 257, 4096, 65_536, 65_791, 65_792, 131_072
   .flatMap((bytes) => [text(bytes), noise(bytes), mixed(bytes), new Uint8Array(bytes)])
   .concat([random(20_000), random(3_000_000)]);
 
-test("decompressFrame() reads what Python's zstandard wrote, at several levels", () => {
+judgedTest("decompressFrame() reads what Python's zstandard wrote, at several levels", () => {
   for (const level of [1, 3, 19]) {
     const samples = level === 19 ? SAMPLES.slice(0, -6) : SAMPLES;
     python("compress", samples, level).forEach((frame, i) => {
@@ -70,16 +81,21 @@ test("decompressFrame() reads what Python's zstandard wrote, at several levels",
   }
 });
 
-test("compressFrame() and storedFrame() write frames that Python's zstandard reads and that state length and checksum", async () => {
-  for (const make of [compressFrame, storedFrame]) {
-    const frames = await Promise.all(SAMPLES.map((sample) => make(sample)));
-    python("decompress", frames).forEach((content, i) => ok(isSame(content, SAMPLES[i]!), `${make.name}, sample ${i}`));
-    frames.forEach((frame, i) => ok(isSame(decompressFrame(frame, SAMPLES[i]!.length), SAMPLES[i]!)));
-  }
-  equal((await compressFrame(text(100_000))).length < 1000, true);
-});
+judgedTest(
+  "compressFrame() and storedFrame() write frames that Python's zstandard reads and that state length and checksum",
+  async () => {
+    for (const make of [compressFrame, storedFrame]) {
+      const frames = await Promise.all(SAMPLES.map((sample) => make(sample)));
+      python("decompress", frames).forEach((content, i) =>
+        ok(isSame(content, SAMPLES[i]!), `${make.name}, sample ${i}`)
+      );
+      frames.forEach((frame, i) => ok(isSame(decompressFrame(frame, SAMPLES[i]!.length), SAMPLES[i]!)));
+    }
+    equal((await compressFrame(text(100_000))).length < 1000, true);
+  },
+);
 
-test("decompressFrame() refuses a frame whose checksum is not that of its content", () => {
+judgedTest("decompressFrame() refuses a frame whose checksum is not that of its content", () => {
   const [frame] = python("compress", [text(5000)]);
   for (let at = frame!.length - 4; at < frame!.length; at++) {
     const damaged = frame!.slice();
@@ -88,27 +104,30 @@ test("decompressFrame() refuses a frame whose checksum is not that of its conten
   }
 });
 
-test("decompressFrame() refuses frames of another length, with more behind them, without checksum or without length", () => {
-  const [frame] = python("compress", [text(5000)]);
-  const refused: [Uint8Array, number][] = [
-    [frame!, 4999],
-    [frame!, 5001],
-    [frame!, 0],
-    [new Uint8Array(0), 5000],
-    [Buffer.concat([frame!, frame!]), 5000],
-    [Buffer.concat([frame!, Uint8Array.of(0)]), 5000],
-    [Buffer.from("garbage that is no frame at all"), 5000],
-    [python("plain", [text(5000)])[0]!, 5000],
-    [python("unsized", [text(5000)])[0]!, 5000],
-    [new Uint8Array(Buffer.from("28b52ffd0458" + "010000" + "99e9d851", "hex")), 0],
-  ];
-  for (let length = 0; length < frame!.length; length++) refused.push([frame!.subarray(0, length), 5000]);
-  for (const [bytes, sizeBytes] of refused) {
-    throws(() => decompressFrame(bytes, sizeBytes), { code: "CORRUPT_FILE", name: "CorruptFileError" });
-  }
-});
+judgedTest(
+  "decompressFrame() refuses frames of another length, with more behind them, without checksum or without length",
+  () => {
+    const [frame] = python("compress", [text(5000)]);
+    const refused: [Uint8Array, number][] = [
+      [frame!, 4999],
+      [frame!, 5001],
+      [frame!, 0],
+      [new Uint8Array(0), 5000],
+      [Buffer.concat([frame!, frame!]), 5000],
+      [Buffer.concat([frame!, Uint8Array.of(0)]), 5000],
+      [Buffer.from("garbage that is no frame at all"), 5000],
+      [python("plain", [text(5000)])[0]!, 5000],
+      [python("unsized", [text(5000)])[0]!, 5000],
+      [new Uint8Array(Buffer.from("28b52ffd0458" + "010000" + "99e9d851", "hex")), 0],
+    ];
+    for (let length = 0; length < frame!.length; length++) refused.push([frame!.subarray(0, length), 5000]);
+    for (const [bytes, sizeBytes] of refused) {
+      throws(() => decompressFrame(bytes, sizeBytes), { code: "CORRUPT_FILE", name: "CorruptFileError" });
+    }
+  },
+);
 
-test("decompressFrame() answers any damage with CorruptFileError or the right content", () => {
+judgedTest("decompressFrame() answers any damage with CorruptFileError or the right content", () => {
   const contents = [text(3000), mixed(3000)];
   const frames = python("compress", contents).concat(contents.map(storedFrame));
   frames.forEach((frame, i) => {
