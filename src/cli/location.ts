@@ -5,18 +5,19 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { ObjectStore } from "../stores/store.ts";
-import { CliError } from "./cli_errors.ts";
+import { isObjectStore, type ObjectStore, type ReadableStore } from "../stores/store.ts";
+import { CliError, messageOf } from "./cli_errors.ts";
 import type { S3Settings } from "./s3_options.ts";
 
 /** A snapshot series and the name of its pointer. */
 export interface Location {
-  readonly store: ObjectStore;
+  readonly store: ReadableStore;
   readonly pointerKey: string;
 }
 
 /**
- * Opens the place of a pointer: `s3://bucket/prefix/_CURRENT`, `file:///dir/_CURRENT` or a plain path. Sends nothing.
+ * Opens the place of a pointer: `s3://bucket/prefix/_CURRENT`, `https://host/path/_CURRENT` (for reading, with or
+ * without a query), `file:///dir/_CURRENT` or a plain path. Sends nothing.
  *
  * @throws {CliError} when the URL names no object, or is of a kind that cannot be opened.
  */
@@ -24,15 +25,45 @@ export async function openLocation(currentUrl: string, s3: S3Settings): Promise<
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(currentUrl)?.[1]?.toLowerCase();
   if (scheme === undefined) return await openFolder(currentUrl);
   if (scheme === "file") return await openFolder(filePath(currentUrl));
+  if (scheme === "https" || scheme === "http") return await openHttp(currentUrl);
   if (scheme !== "s3") {
     throw new CliError(
-      `Cannot open CURRENT URL '${currentUrl}': it must begin with s3:// or file://, or be a path of a local file`,
+      `Cannot open CURRENT URL '${currentUrl}': it must begin with s3://, https:// or file://, or be a path of a local ` +
+        "file",
     );
   }
   const [, url, pointerKey] = /^(s3:\/\/[^/]+(?:\/.*)?)\/([^/]+)$/i.exec(currentUrl) ?? [];
   if (url === undefined || pointerKey === undefined) throw noObject(currentUrl, "s3://bucket/prefix/_CURRENT");
   const { openS3Store } = await import("./s3_location.ts");
   return { store: openS3Store(url, s3), pointerKey };
+}
+
+/**
+ * The store of a place, for commands that write or list.
+ *
+ * @throws {CliError} when it can only be read.
+ */
+export function requireObjectStore({ store, pointerKey }: Location): ObjectStore {
+  if (isObjectStore(store)) return store;
+  throw new CliError(
+    `Cannot write to or list '${store.url}/${pointerKey}', which can only be read: name the place as s3://…, file:///… ` +
+      "or a path",
+  );
+}
+
+async function openHttp(currentUrl: string): Promise<Location> {
+  const url = URL.parse(currentUrl);
+  const [, folder, name] = /^(.*)\/([^/]+)$/.exec(url?.pathname ?? "") ?? [];
+  if (url === null || folder === undefined || name === undefined) {
+    throw noObject(currentUrl.replace(/\?.*/, ""), "https://host/path/_CURRENT");
+  }
+  url.pathname = folder;
+  const { httpStore } = await import("../stores/http_store.ts");
+  try {
+    return { store: httpStore(url), pointerKey: decodeURIComponent(name) };
+  } catch (error) {
+    throw new CliError(`Cannot open CURRENT URL: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 async function openFolder(path: string): Promise<Location> {

@@ -94,7 +94,10 @@ function createProgram(
 
 /** Options that may stand before the name of the command and after it. */
 function withSharedOptions(command: Command, readsSnapshot: boolean): Command {
-  command.option("--current-url <url>", "the pointer object: s3://bucket/prefix/_CURRENT, file:///… or a path")
+  command.option(
+    "--current-url <url>",
+    "the pointer object: s3://bucket/prefix/_CURRENT, https://…, file:///… or a path",
+  )
     .option("--output-format <format>", "jsonl (default), json, table or text")
     .option("--s3-option <key=value>", "such as endpoint_url=…, region_name=…, addressing_style=path", repeated)
     .helpOption("-h, --help", "show this help");

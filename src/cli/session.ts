@@ -8,10 +8,10 @@ import { openSnapshot } from "../read/open_snapshot.ts";
 import { loadPinnedManifest } from "../read/pinned_manifest.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import { history } from "../snapshots/history.ts";
-import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { objectManifestReader } from "../snapshots/object_manifest_reader.ts";
 import { CliError, messageOf, UsageError } from "./cli_errors.ts";
 import type { CliIo, CommandContext } from "./command.ts";
-import { type Location, openLocation } from "./location.ts";
+import { type Location, openLocation, requireObjectStore } from "./location.ts";
 import { choiceOption, integerOption, listOption, type OptionTexts, textOption } from "./option_values.ts";
 import { OUTPUT_FORMATS, renderResult } from "./result.ts";
 import { parseS3Options, type S3Settings } from "./s3_options.ts";
@@ -51,8 +51,8 @@ export function beginCommand(io: CliIo, args: readonly string[], options: Option
  * @throws {CliError} when the history is shorter.
  */
 export async function refAtOffset(location: Location, offset: number, signal: AbortSignal): Promise<string> {
-  const { store, pointerKey } = location;
-  const manifests = await history(store, { limit: offset + 1, pointerKey, signal });
+  const { pointerKey } = location;
+  const manifests = await history(requireObjectStore(location), { limit: offset + 1, pointerKey, signal });
   const found = manifests[offset];
   if (found !== undefined) return found.ref;
   throw new CliError(`Offset ${offset} out of range (only ${manifests.length} manifests available)`);
@@ -81,7 +81,7 @@ async function openReader(wanted: Wanted): Promise<SnapshotReader> {
 async function loadManifest(wanted: Wanted): Promise<LoadedManifest> {
   const { signal } = wanted;
   return await initialise(wanted, ({ store, pointerKey }, pin) => {
-    const manifests = objectManifestStore(store, { pointerKey });
+    const manifests = objectManifestReader(store, { pointerKey });
     return pin === undefined
       ? loadCurrentManifest(manifests, FALLBACK_ATTEMPTS, { signal })
       : loadPinnedManifest(manifests, pin, { signal });

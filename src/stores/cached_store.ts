@@ -36,9 +36,9 @@ export interface CachedStoreOptions {
 /**
  * A store that keeps the immutable objects of another one in the platform's cache, in pieces.
  *
- * Ranges are put together from pieces; what is missing is read as whole pieces and kept. The first read of an object that
- * nobody has cached begins a GET of the whole, to learn its size, and breaks it off after the first piece. Objects of
- * more than one piece pass by when they are read whole. A cache that fails counts as an empty one.
+ * Ranges are put together from pieces; what is missing is read as whole pieces and kept. The first read of an object
+ * that nobody has cached begins a GET of the whole, to learn its size, and breaks it off after the first piece. Objects
+ * of more than one piece pass by when they are read whole. A cache that fails counts as an empty one.
  *
  * Cost: one look into the cache for each piece touched, which a Worker's limit of subrequests counts as well.
  *

@@ -186,8 +186,8 @@ export function requestError(thrown: unknown, { url, signal, verb = "read" }: Lo
     return new StoreError(`Cannot ${verb} "${url}": there was no answer: ${reason}`, { url, retryable: true });
   }
   return new StoreError(
-    `Cannot ${verb} "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or raise ` +
-      `the plan's limit of subrequests; a smaller concurrencyMax does not help`,
+    `Cannot ${verb} "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or ` +
+      `raise the plan's limit of subrequests; a smaller concurrencyMax does not help`,
     { url },
   );
 }

@@ -12,6 +12,7 @@ import { type WriteResult, writeSnapshot } from "../../write/write_snapshot.ts";
 import { UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { fileInput, type Input } from "../input.ts";
+import { requireObjectStore } from "../location.ts";
 import { choiceOption, integerOption, numberOption, type OptionTexts } from "../option_values.ts";
 import { switchOption, textOption } from "../option_values.ts";
 import { ProgressLine } from "../progress_line.ts";
@@ -53,7 +54,9 @@ async function run(context: CommandContext): Promise<number> {
   const shape = shapeOf(options);
   const format = choiceOption(options, "--format", INPUT_FORMATS) ?? formatOf(path);
   const plan = usageErrors(() => writeOptionsOf(options));
-  const { store, pointerKey } = await context.location();
+  const location = await context.location();
+  const { pointerKey } = location;
+  const store = requireObjectStore(location);
   const write: WriteSnapshotOptions<Row> = { ...plan, store, pointerKey, signal, clock };
   usageErrors(() => checkWriteOptions(write));
   const input: Input = path === "-"

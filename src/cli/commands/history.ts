@@ -5,6 +5,7 @@
 import type { ManifestRef } from "../../snapshots/manifest.ts";
 import { history } from "../../snapshots/history.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
+import { requireObjectStore } from "../location.ts";
 import { integerOption } from "../option_values.ts";
 import { isoStamp } from "./info.ts";
 
@@ -22,8 +23,9 @@ export const historyCommand: CliCommand = {
 
 async function run(context: CommandContext): Promise<number> {
   const limit = integerOption(context.options, "--limit", 1) ?? 10;
-  const { store, pointerKey } = await context.location();
-  const manifests = await history(store, { limit, pointerKey, signal: context.signal });
+  const location = await context.location();
+  const { pointerKey } = location;
+  const manifests = await history(requireObjectStore(location), { limit, pointerKey, signal: context.signal });
   context.print({
     fields: {
       op: "history",

@@ -6,6 +6,7 @@ import { ReaderStateError } from "../../errors.ts";
 import { rollBack, type RollBackOptions } from "../../snapshots/history.ts";
 import { CliError, messageOf, UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
+import { requireObjectStore } from "../location.ts";
 import { integerOption, textOption } from "../option_values.ts";
 import { refAtOffset } from "../session.ts";
 
@@ -31,7 +32,9 @@ async function run(context: CommandContext): Promise<number> {
   if ([ref, runId, offset].filter((given) => given !== undefined).length !== 1) {
     throw new UsageError("Exactly one of --ref, --run-id, or --offset is required");
   }
-  const { store, pointerKey } = await context.location();
+  const location = await context.location();
+  const { pointerKey } = location;
+  const store = requireObjectStore(location);
   try {
     const target: RollBackOptions = { ref, runId, offset, pointerKey, signal };
     const moved = await rollBack(store, target);
