@@ -5,9 +5,9 @@
  * Source: RFC 8878, section 3.1.
  * @module
  */
-import { decompress } from "fzstd";
 import { CorruptFileError } from "../errors.ts";
 import { xxh64Low } from "./xxh64.ts";
+import { decodeBlocks } from "./zstd_blocks.ts";
 
 /**
  * The content of one frame, which must state its length and carry a checksum.
@@ -19,14 +19,10 @@ import { xxh64Low } from "./xxh64.ts";
 export function decompressFrame(frame: Uint8Array, sizeBytes: number): Uint8Array {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   try {
-    // The decoder allocates what the header says, decodes what follows the frame and ignores the checksum.
-    if (sizeBytes > 0 && contentBytes(view) === sizeBytes) {
-      if (frameEnd(view) === frame.length) {
-        const content = decompress(frame);
-        if (content.length === sizeBytes && xxh64Low(content) === view.getUint32(frame.length - 4, true)) {
-          return content;
-        }
-      }
+    if (sizeBytes > 0 && contentBytes(view) === sizeBytes && frameEnd(view) === frame.length) {
+      const content = new Uint8Array(sizeBytes);
+      decodeBlocks(frame, blocksStart(view), content);
+      if (xxh64Low(content) === view.getUint32(frame.length - 4, true)) return content;
     }
   } catch (cause) {
     throw corrupt(cause);
@@ -47,12 +43,17 @@ function contentBytes(view: DataView): number {
 
 /** Where a frame with a checksum ends, going by its header and those of its blocks. */
 export function frameEnd(view: DataView): number {
-  const flags = view.getUint8(4);
-  for (let at = (flags & 0x20 ? 5 : 6) + (1 << (flags >> 6));;) {
+  for (let at = blocksStart(view);;) {
     const head = view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
     at += 3 + ((head & 6) === 2 ? 1 : head >>> 3);
     if (head & 1) return at + 4;
   }
+}
+
+/** Where the header ends, which has the content's length in 1, 2, 4 or 8 bytes. */
+function blocksStart(view: DataView): number {
+  const flags = view.getUint8(4);
+  return (flags & 0x20 ? 5 : 6) + (1 << (flags >> 6));
 }
 
 function corrupt(cause?: unknown): CorruptFileError {
