@@ -1,6 +1,6 @@
 /**
- * The objects beside a SQLite shard's file, by which readers need few requests: its sidecar (all interior pages) and its
- * guard (which keys are absent, and a checksum of each page).
+ * The objects beside a SQLite shard's file, by which readers need few requests: its sidecar (all interior pages) and
+ * its guard (which keys are absent, and a checksum of each page).
  * @module
  */
 import type { JsonObject } from "../bytes/python_json.ts";
