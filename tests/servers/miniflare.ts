@@ -2,12 +2,28 @@
  * Cloudflare's runtime on this machine, for tests: workerd, with R2 and the Cache API as miniflare has them.
  * @module
  */
+import { buildSync } from "esbuild";
 import { Miniflare } from "miniflare";
 import type { R2BucketBinding, R2ObjectInfo, R2Page, R2Upload } from "../../src/stores/r2_store.ts";
 
-/** A bucket, seen from outside the Worker that it is bound to; dispose it. */
+/** A Worker to run. */
+export interface WorkerOptions {
+  /** One module, as `bundleWorker` gives it. */
+  readonly script: string;
+  /** Names and texts of its environment, where `BUCKET` is the bucket. */
+  readonly texts?: Readonly<Record<string, string>>;
+}
+
+/** A bucket, seen from outside the Workers that it is bound to; dispose it. */
 export interface MiniflareBucket extends AsyncDisposable {
   readonly bucket: R2BucketBinding;
+  /** Where the Worker listens that was given, without slash at its end. */
+  readonly url: string;
+}
+
+function oneModule(contents: string) {
+  // Not by the option `script`, which refuses modules that import anything, however late.
+  return { modules: [{ type: "ESModule" as const, path: "worker.js", contents }], compatibilityDate: "2026-04-01" };
 }
 
 /** Calls of a bucket's methods that come by HTTP, as miniflare's own proxy cannot pass bodies on to Bun. */
@@ -51,18 +67,19 @@ export default {
   },
 };`;
 
-/** Starts a Worker with an empty bucket in memory. */
-export async function startMiniflareBucket(): Promise<MiniflareBucket> {
+/** Starts an empty bucket in memory, and a Worker that has it, without compatibility flags. */
+export async function startMiniflareBucket(worker?: WorkerOptions): Promise<MiniflareBucket> {
+  const { script, texts } = worker ?? { script: "export default {};" };
   const miniflare = new Miniflare({
-    modules: true,
-    script: WORKER,
-    compatibilityDate: "2026-04-01",
     host: "127.0.0.1",
-    r2Buckets: ["BUCKET"],
+    workers: [
+      { ...oneModule(script), name: "given", bindings: { ...texts }, r2Buckets: { BUCKET: "bucket" } },
+      { ...oneModule(WORKER), name: "calls", r2Buckets: { BUCKET: "bucket" }, routes: ["*/bucket-calls"] },
+    ],
   });
-  const url = await miniflare.ready;
+  const { origin } = await miniflare.ready;
   async function call<T>(method: string, args: unknown[], value?: Uint8Array): Promise<[T, Response]> {
-    const response = await fetch(url, {
+    const response = await fetch(`${origin}/bucket-calls`, {
       method: "POST",
       headers: { "x-call": encodeURIComponent(JSON.stringify({ method, args })) },
       body: new Uint8Array(value ?? []),
@@ -94,5 +111,22 @@ export async function startMiniflareBucket(): Promise<MiniflareBucket> {
       return upload;
     },
   };
-  return { bucket, [Symbol.asyncDispose]: () => miniflare.dispose() };
+  return { bucket, url: origin, [Symbol.asyncDispose]: () => miniflare.dispose() };
+}
+
+/** Bundles a module as the author of a Worker would; modules of Node that it may import late stay outside. */
+export function bundleWorker(path: string): string {
+  const { outputFiles } = buildSync({
+    entryPoints: [path],
+    bundle: true,
+    format: "esm",
+    platform: "neutral",
+    target: "es2024",
+    mainFields: ["module", "main"],
+    conditions: ["workerd"],
+    external: ["node:*"],
+    write: false,
+    logLevel: "error",
+  });
+  return outputFiles[0]!.text;
 }
