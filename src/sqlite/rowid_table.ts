@@ -101,7 +101,7 @@ export class RowidTable {
     return null;
   }
 
-  /** The leaves under some pages, in their order; of each inner page only the child that a row wanted would be under. */
+  /** The leaves under some pages, in their order; of an inner page only the child that a wanted row would be under. */
   async *#leaves(pageNumbers: readonly number[], depth: number, walk: Walk): AsyncGenerator<Page, void, undefined> {
     const shape = this.#shape;
     for (let i = 0; i < pageNumbers.length; i += PAGES_AT_ONCE_MAX) {
