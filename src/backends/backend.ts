@@ -105,8 +105,8 @@ export interface SharedPages {
 }
 
 /**
- * A shard that stays in the store and is read in parts. Whoever makes it counts, limits and repeats requests, and
- * checks that all parts are of one version of the file.
+ * A shard that stays in the store and is read in parts. Whoever makes it counts, limits and repeats requests; whoever
+ * reads it checks that all parts that are used together are of one version of the file.
  */
 export interface RemoteShard {
   /** The shard's file, for errors. */
@@ -125,11 +125,7 @@ export interface RemoteShard {
   readonly mayHaveSidecar: boolean;
   readonly pages: SharedPages;
   readonly tally: ShardTally;
-  /**
-   * Reads a part of the file, with one GET.
-   *
-   * @throws {StoreError} retryable, when the file was replaced since the first part; what was read before is void then.
-   */
+  /** Reads a part of the file, with one GET. @throws {CorruptFileError} when the file is of another length. */
   read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart>;
   /**
    * An object beside the file, whole, with one GET; null when there is none.

@@ -33,8 +33,8 @@ interface OpenShard {
 /** Point lookups; scans are added by whoever wants them. */
 export class RemoteSqliteShard implements AsyncDisposable {
   readonly #shard: RemoteShard;
-  /** The shard's own number in the cache; another one after everything was forgotten. */
-  #slot: number;
+  /** The shard's number in the cache: another one each time it is opened, so that pages of two versions never mix. */
+  #slot = 0;
   #open: OpenShard | null = null;
   #opening: SharedTask<OpenShard> | null = null;
   #isClosed = false;
@@ -42,9 +42,8 @@ export class RemoteSqliteShard implements AsyncDisposable {
   #withGuard: boolean;
 
   constructor(shard: RemoteShard) {
-    const { objects, mayHaveSidecar, pages } = shard;
+    const { objects, mayHaveSidecar } = shard;
     this.#shard = shard;
-    this.#slot = pages.newSlot();
     this.#withSidecar = objects === undefined ? mayHaveSidecar : hasObject(shard, SIDECAR_FILE);
     this.#withGuard = hasObject(shard, GUARD_FILE);
   }
@@ -135,14 +134,14 @@ export class RemoteSqliteShard implements AsyncDisposable {
     this.#open = null;
     this.#opening = null;
     this.#shard.pages.drop(this.#slot);
-    this.#slot = this.#shard.pages.newSlot();
   }
 
   async #opened(signal?: AbortSignal): Promise<OpenShard> {
     if (this.#isClosed) throw new ReaderStateError(`Cannot read "${this.#shard.url}" as its reader is closed`);
     if (this.#open !== null) return this.#open;
     if (this.#opening === null || this.#opening.isAborted) {
-      const slot = this.#slot;
+      this.#forget();
+      const slot = this.#slot = this.#shard.pages.newSlot();
       const opening = this.#opening = new SharedTask(async (signal) => {
         try {
           const open = await this.#openNow(slot, signal);
@@ -163,9 +162,11 @@ export class RemoteSqliteShard implements AsyncDisposable {
   async #openNow(slot: number, signal: AbortSignal): Promise<OpenShard> {
     const { sidecar, guard, first } = await this.#firstRequests(signal);
     const used = this.#hold(slot, { sidecar, guard });
-    const head = used.sidecar?.page(1) ?? first?.bytes ?? (await this.#readHead(signal)).bytes;
+    const known = used.sidecar?.page(1);
+    const part = known === undefined ? first ?? await this.#readHead(signal) : first;
+    const head = known ?? part!.bytes;
     const { pageSizeBytes } = parseFileHeader(head, this.#shard.sizeBytes);
-    const pages = new StorePages(this.#shard, { pageSizeBytes, slot, ...used });
+    const pages = new StorePages(this.#shard, { pageSizeBytes, slot, etag: part?.etag, ...used });
     if (used.sidecar === null && head.length >= pageSizeBytes) {
       pages.keep(1, head.length === pageSizeBytes ? head : head.slice(0, pageSizeBytes));
     }

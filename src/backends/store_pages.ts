@@ -26,6 +26,8 @@ export interface StorePagesOptions {
   readonly slot: number;
   readonly sidecar: Sidecar | null;
   readonly guard: Guard | null;
+  /** Version of the file, where some of it was read already. */
+  readonly etag: string | null | undefined;
 }
 
 /** The sidecar is of another version of the file: what was read of both must not be mixed. */
@@ -39,17 +41,18 @@ export class StorePages implements PageSource {
   readonly #slot: number;
   readonly #sidecar: Sidecar | null;
   readonly #guard: Guard | null;
-  /** Whether an answer of the store has shown that the sidecar belongs to the file. */
-  #isBound = false;
+  /** Version that all pages are of, the sidecar's too; undefined until an answer of the store tells. */
+  #etag: string | null | undefined;
   readonly #underWay = new Map<number, SharedTask<Pages>>();
 
-  constructor(shard: RemoteShard, { pageSizeBytes, slot, sidecar, guard }: StorePagesOptions) {
+  constructor(shard: RemoteShard, { pageSizeBytes, slot, sidecar, guard, etag }: StorePagesOptions) {
     this.pageSizeBytes = pageSizeBytes;
     this.pageCount = Math.floor(shard.sizeBytes / pageSizeBytes);
     this.#shard = shard;
     this.#slot = slot;
     this.#sidecar = sidecar;
     this.#guard = guard;
+    if (etag !== undefined) this.#accept(etag);
   }
 
   peek(pageNumber: number): Uint8Array | undefined {
@@ -93,8 +96,8 @@ export class StorePages implements PageSource {
 
   /** Finds out whether the sidecar belongs to the file, with one request if none has shown it yet. */
   async bind(signal?: AbortSignal): Promise<void> {
-    if (this.#sidecar === null || this.#isBound) return;
-    this.#bind((await this.#shard.read({ offset: 0, lengthBytes: this.pageSizeBytes }, signal)).etag);
+    if (this.#sidecar === null || this.#etag !== undefined) return;
+    this.#accept((await this.#shard.read({ offset: 0, lengthBytes: this.pageSizeBytes }, signal)).etag);
   }
 
   /** A page that was read already. */
@@ -133,7 +136,7 @@ export class StorePages implements PageSource {
     const first = run[0]!;
     const lengthBytes = (run.at(-1)! - first + 1) * pageSizeBytes;
     const { bytes, etag } = await this.#shard.read({ offset: (first - 1) * pageSizeBytes, lengthBytes }, signal);
-    this.#bind(etag);
+    this.#accept(etag);
     const pages = new Map<number, Uint8Array>();
     for (const pageNumber of run) {
       const start = (pageNumber - first) * pageSizeBytes;
@@ -145,15 +148,30 @@ export class StorePages implements PageSource {
     return pages;
   }
 
-  /** @throws {SidecarDeclined} when the sidecar is not one of the file that the store has. */
-  #bind(etag: string | null): void {
-    if (this.#sidecar === null || this.#isBound) return;
-    if (!isSameTag(etag, this.#sidecar.tag)) {
-      throw new SidecarDeclined(
-        etag === null ? "the store tells no strong ETag" : `it is of version ${this.#sidecar.tag}, the file of ${etag}`,
-      );
+  /**
+   * Takes note of the version that an answer is of.
+   *
+   * @throws {SidecarDeclined} when the sidecar is not one of the file that the store has.
+   * @throws {StoreError} retryable, when the file was replaced since the first answer.
+   */
+  #accept(etag: string | null): void {
+    if (this.#etag === undefined) {
+      if (this.#sidecar !== null && !isSameTag(etag, this.#sidecar.tag)) {
+        throw new SidecarDeclined(
+          etag === null
+            ? "the store tells no strong ETag"
+            : `it is of version ${this.#sidecar.tag}, the file of ${etag}`,
+        );
+      }
+      this.#etag = etag;
     }
-    this.#isBound = true;
+    if (etag === this.#etag) return;
+    const { url } = this.#shard;
+    throw new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
+      url,
+      status: 412,
+      retryable: true,
+    });
   }
 
   #check(pageNumber: number, page: Uint8Array): void {

@@ -8,7 +8,7 @@ import type { ByteRange, ReadableStore } from "../stores/store.ts";
 import { PagePool } from "./page_pool.ts";
 import type { Requests } from "./requests.ts";
 import type { FileMeans, ShardAccess } from "./shard_access.ts";
-import { checkBytes, type DigestFactory, lengthError, replacedError, type ShardObject } from "./shard_objects.ts";
+import { checkBytes, type DigestFactory, lengthError, type ShardObject } from "./shard_objects.ts";
 
 /** What a sidecar may take that is recorded nowhere, and whose length is not known before it comes. */
 const UNRECORDED_BYTES_MAX = 1 << 26;
@@ -47,8 +47,6 @@ class StoreShard implements RemoteShard {
   readonly #store: ReadableStore;
   readonly #requests: Requests;
   readonly #createDigest: DigestFactory;
-  /** Version of the file, from the first part on. */
-  #etag: string | null | undefined;
 
   constructor(object: ShardObject, { requests, tallies, createDigest, warn }: RangeMeans, pool: PagePool) {
     const { url, sizeBytes, keyEncoding, objects, digest, sidecar, shardId, store } = object;
@@ -75,11 +73,7 @@ class StoreShard implements RemoteShard {
   async read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart> {
     const { parts, etag, sizeBytes } = await this.#store.getRanges(this.#object.key, [range], { signal });
     if (sizeBytes !== null && sizeBytes !== this.sizeBytes) throw lengthError(this, sizeBytes);
-    if (this.#etag === undefined) this.#etag = etag;
-    if (etag === this.#etag) return { bytes: parts[0]!, etag };
-    // Whoever comes next begins with the new version.
-    this.#etag = undefined;
-    throw replacedError(this.url);
+    return { bytes: parts[0]!, etag };
   }
 
   async load(name: string, signal?: AbortSignal): Promise<Uint8Array | null> {
