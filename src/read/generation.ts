@@ -56,12 +56,17 @@ export class Generation {
     this.#warnings = loaded.warnings;
   }
 
+  /** Shards that are read from files by now, though they were opened over ranges. */
+  get hydratedCount(): number {
+    return this.#opened.access.hydratedCount ?? 0;
+  }
+
   /** The latest pointer that led to this snapshot; for a pinned snapshot one made up from its ref. */
   get pointer(): CurrentPointer {
     return this.#pointer;
   }
 
-  /** What a user should know: that an older snapshot is being read, that a shard is read without its sidecar, and why. */
+  /** What a user should know: that an older snapshot is read, that a shard is read without its sidecar, and why. */
   get warnings(): ReadonlySet<string> {
     return this.#warnings;
   }

@@ -84,7 +84,8 @@ export class KeyReader implements AsyncDisposable {
   /**
    * Fetches ahead: what lookups of these keys need, so that they cost no request as long as the cache holds it; or what
    * belongs to these shards, so that a lookup in them costs one. Where whole files are read there is nothing to fetch;
-   * keys and numbers are checked all the same.
+   * keys and numbers are checked all the same. With `access: "hydrate"` shards are downloaded before others and waited
+   * for, until their files are read or it is clear that they stay in the store; a snapshot stays open meanwhile.
    *
    * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard; and as `getMany`.
    */
@@ -147,6 +148,7 @@ export class KeyReader implements AsyncDisposable {
       ...requests.traffic,
       ...tallies.total(),
       lookUps: this.#state.lookUps,
+      hydratedShards: this.#state.active.hydratedCount,
       shards: tallies.snapshot(),
     };
   }

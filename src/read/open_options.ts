@@ -18,7 +18,7 @@ const checks: Readonly<Record<string, FieldCheck>> = {
   backend: optional(objectOf("a backend such as sqliteBackend()", "spec", "openShard")),
   access: optional(oneOf("auto", "memory", "download", "range", "hydrate")),
   cacheDir: optional(nonEmptyString),
-  hydrate: optional(objectOf("{ bytesPerSecond?, diskBytesMax? }")),
+  hydrate: optional(objectOf("{ bytesPerSecond?, diskBytesMax?, partBytes?, shardsAtOnce? }")),
   poolSize: optional(integerFrom(1)),
   pin: optional(pinCheck),
   rateLimit: optional(objectOf("{ keysPerSecond }")),
@@ -33,6 +33,8 @@ export function checkOpenOptions(options: OpenSnapshotOptions): CheckedOptions {
     checkFields(hydrate, "hydrate", {
       bytesPerSecond: optional(numberAboveZero),
       diskBytesMax: optional(integerFrom(0)),
+      partBytes: optional(integerFrom(4096)),
+      shardsAtOnce: optional(integerFrom(1)),
     });
   }
   return checked;

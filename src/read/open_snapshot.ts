@@ -3,6 +3,7 @@
  * @module
  */
 import { createDigest } from "../bytes/fast_digest.ts";
+import { ConfigValidationError } from "../errors.ts";
 import { backendOf } from "../registry.ts";
 import { routerOf } from "../routing/router_of.ts";
 import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
@@ -26,7 +27,11 @@ const parts: ReaderParts = {
   async openAccess(mode, means) {
     if (mode === "memory") return memoryAccess(means);
     if (mode === "range") return rangeAccess(means);
-    const { downloadAccess } = await import("./download_access.ts");
+    if (mode === "hydrate") {
+      const { hydrateAccess } = await import("./hydrate_access.ts").catch((cause) => refuseWithoutDisk(mode, cause));
+      return await hydrateAccess(means);
+    }
+    const { downloadAccess } = await import("./download_access.ts").catch((cause) => refuseWithoutDisk(mode, cause));
     return await downloadAccess(means);
   },
   manifestsOf(store, places, { store: whole, clock }) {
@@ -43,8 +48,9 @@ const parts: ReaderParts = {
  *
  * Sharding, key encoding and engine come from the manifest. Sends GET requests only: one for the pointer, one for the
  * manifest, and where whole files are read one per shard that has rows and is not cached: such a snapshot is read to
- * the end even if it is cleaned up meanwhile. History is listed only for a pin by offset or run, and for falling back
- * where the pointer does not name older snapshots.
+ * the end even if it is cleaned up meanwhile. With `access: "hydrate"` shards' files are requested in parts later on;
+ * `stats().hydratedShards` tells how far that is. History is listed only for a pin by offset or run, and for falling
+ * back where the pointer does not name older snapshots.
  *
  * @throws {ConfigValidationError} for wrong options, and for snapshots that have no keys to look up or are sharded in a
  * way that this version does not know.
@@ -81,4 +87,13 @@ export async function openSnapshot(options: OpenSnapshotOptions): Promise<Snapsh
     ? null
     : new RateLimiter({ rowsPerSecond: rateLimit.keysPerSecond }, clock, onEvent);
   return new SnapshotReader(new ReaderState(source, await source.openFirst(), { options: checked, limiter }));
+}
+
+/** The file could not be loaded, as the runtime lacks the modules that it needs. */
+function refuseWithoutDisk(mode: string, cause: unknown): never {
+  throw new ConfigValidationError(
+    `Cannot use option "access" as it must be "memory" or "range" where there is no disk: current value is "${mode}"`,
+    "access",
+    { cause },
+  );
 }

@@ -27,7 +27,8 @@ import type { ReadableStore } from "../stores/store.ts";
  * - `"memory"` and `"download"` take whole files, checked byte by byte, when the snapshot is opened. Lookups then cost
  *   no request. In memory a shard takes what its file takes, and after many lookups 6.4 bytes a row for an index.
  * - `"range"` fetches what a lookup needs, when it needs it: one GET for a row, none for a key that does not exist.
- * - `"hydrate"` reads ranges at first, downloads the shards meanwhile, and then reads the files.
+ * - `"hydrate"` reads ranges at first, downloads the shards meanwhile, those that were asked first, and then reads each
+ *   one's file, checked byte by byte. A shard that cannot be downloaded stays in the store, with a warning.
  * - `"auto"` takes `"range"` when one shard has 16 MiB or all have 2 GiB, else whole files: in memory up to 256 MiB,
  *   else on disk. The reader of `./reader`, which knows no disk, takes memory up to 32 MiB, else ranges.
  */
@@ -97,12 +98,22 @@ export interface OpenSnapshotOptions extends ReaderOptions {
   readonly rateLimit?: { readonly keysPerSecond: number } | undefined;
 }
 
-/** What `access: "hydrate"` may take from lookups that go on meanwhile. */
+/**
+ * What `access: "hydrate"` may take from lookups that go on meanwhile. At most half of the requests that
+ * `concurrencyMax` allows are sent for it, but at least one.
+ */
 export interface HydrateOptions {
-  /** Over all shards. Default: no limit. */
+  /** Over all shards, in the long run: what was saved up in a second may come at once. Default: no limit. */
   readonly bytesPerSecond?: number | undefined;
-  /** Shards that would exceed it stay in the store. Default: no limit. */
+  /** For the shards of one snapshot; those that would exceed it stay in the store. Default: no limit. */
   readonly diskBytesMax?: number | undefined;
+  /**
+   * Bytes of one request; as many are in memory for each of them. With `bytesPerSecond` at most what comes in a second.
+   * @default {8388608}
+   */
+  readonly partBytes?: number | undefined;
+  /** Shards that are downloaded, or checked in the cache, at the same time. @default {2} */
+  readonly shardsAtOnce?: number | undefined;
 }
 
 /** Options with defaults filled in. */

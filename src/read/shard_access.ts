@@ -17,6 +17,8 @@ export interface ShardAccess extends AsyncDisposable {
   readonly mode: ChosenMode;
   /** Whether shards are opened when they are first asked for; opening sends no request then. */
   readonly isLazy: boolean;
+  /** Shards that are read from files by now, though they were opened over ranges; missing where none ever is. */
+  readonly hydratedCount?: number;
   /** @throws {CorruptFileError} when the file is not what was published; the store's errors. */
   open(object: ShardObject, signal?: AbortSignal): Promise<ShardReader>;
 }

@@ -59,7 +59,9 @@ export interface ReaderStats {
   readonly cacheHits: number;
   /** Keys that a shard's filter knew to be absent, so that nothing was fetched for them. */
   readonly filterHits: number;
-  /** The same by the number of the shard, of those that ranges were read of; of 10,000 shards at most. */
+  /** With `access: "hydrate"`: shards of the snapshot being read whose files have come, so that lookups ask nothing. */
+  readonly hydratedShards: number;
+  /** Requests, bytes and hits by the number of the shard, of those that were asked for; of 10,000 shards at most. */
   readonly shards: ReadonlyMap<number, ShardStats>;
 }
 

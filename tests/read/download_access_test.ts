@@ -63,7 +63,8 @@ test("openSnapshot() P1: processes with one cache never read another run's rows"
       value: () => runId.repeat(8),
     });
   }
-  const outcomes = await Promise.all(count(3).map(() => runProcess(series.path, cache.path, 15)));
+  const modes = ["download", "hydrate", "download", "hydrate"];
+  const outcomes = await Promise.all(modes.map((mode) => runProcess(series.path, cache.path, 10, mode)));
   for (const output of outcomes) match(output, /^requests \d+$/m);
   const slot = join(cache.path, "shard=00000");
   deepEqual(readdirSync(slot).sort(), FILES);
