@@ -6,7 +6,7 @@ import { ShardyfusionError, StoreError } from "../errors.ts";
 import { requireKey } from "./object_key.ts";
 import { type RangeAnswer, rangesTogether } from "./range_reads.ts";
 import type { ByteRange, ReadableStore, StoredObject } from "./store.ts";
-import { checkedBody, notFoundError, rangeError, readExactly, requireRanges, storedObject } from "./stored_object.ts";
+import { notFoundError, rangeError, readExactly, requireRanges, storedObject } from "./stored_object.ts";
 
 /** Sends one GET for the path of an object, which is percent-encoded, relative and checked. */
 export type SendGet = (
@@ -17,6 +17,7 @@ export type SendGet = (
 
 /** A body up to this length is read where only a range of it was wanted; longer ones up to four times the range. */
 const WHOLE_BYTES_MAX = 1 << 20;
+const PACKED = "the server compresses what it sends: have it leave the bytes as they are";
 const CONTENT_RANGE = /^bytes (?:(\d+)-(\d+)|\*)\/(?:(\d+)|\*)$/;
 
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
@@ -95,13 +96,13 @@ async function objectOf(response: Response, { url, signal }: Expected): Promise<
   const etag = strongTag(response);
   const sizeBytes = lengthOf(response);
   if (sizeBytes !== null) {
-    const openBody = (): Body => checkedBody(bodyOf(response), { sizeBytes, url, signal });
+    const openBody = (): Body => bodyOf(response);
     return storedObject({ etag, sizeBytes, url, signal, openBody });
   }
   const bytes = await response.arrayBuffer().catch((error) => {
     throw requestError(error, { url, signal });
   });
-  if (isStillEncoded(response, bytes)) throw refused(response, { url, what: "the server compresses what it sends" });
+  if (isStillEncoded(response, bytes)) throw refused(response, { url, what: PACKED });
   const openBody = (): Body => bodyOf(new Response(bytes));
   return storedObject({ etag, sizeBytes: bytes.byteLength, url, signal, openBody });
 }
@@ -124,33 +125,25 @@ async function rangeOf(source: Source, key: string, { range, signal }: RangeAske
   const end = offset + lengthBytes;
   const response = await ask(source, key, { headers: { range: `bytes=${offset}-${end - 1}` }, signal });
   const url = `${source.url}/${key}`;
-  const { status, headers } = response;
-  const [, first, last, total] = CONTENT_RANGE.exec(headers.get("content-range") ?? "") ?? [];
-  const sizeBytes = status === 200 ? lengthOf(response) : total === undefined ? null : Number(total);
+  const { status } = response;
+  const isWhole = status === 200;
+  const [, first, last, total] = CONTENT_RANGE.exec(response.headers.get("content-range") ?? "") ?? [];
+  const sizeBytes = isWhole ? lengthOf(response) : total === undefined ? null : Number(total);
   if (status === 416 || (sizeBytes !== null && end > sizeBytes)) {
     giveUp(response);
     throw rangeError(url, range, sizeBytes);
   }
-  const etag = strongTag(response);
-  if (status === 200 && sizeBytes !== null && sizeBytes <= Math.max(WHOLE_BYTES_MAX, 4 * lengthBytes)) {
-    const bytes = await readExactly(bodyOf(response), { sizeBytes, url, signal });
-    return { etag, sizeBytes, bytes: bytes.slice(offset, end) };
+  if (isWhole && (sizeBytes === null || sizeBytes > Math.max(WHOLE_BYTES_MAX, 4 * lengthBytes))) {
+    throw refused(response, { url, what: `the server answers ranges with the whole object: use access "download"` });
   }
-  const what = rangeProblem(response, first);
-  if (what !== null) throw refused(response, { url, what });
-  if (Number(first) !== offset || Number(last) !== end - 1) {
-    throw refused(response, { url, what: "the answer is of another range", retryable: true });
+  if (isEncoded(response)) throw refused(response, { url, what: PACKED });
+  if (!isWhole && (Number(first) !== offset || Number(last) !== end - 1)) {
+    const what = "the answer is not of the range that was asked for, or CORS does not expose Content-Range";
+    throw refused(response, { url, what, retryable: first !== undefined });
   }
-  return { etag, sizeBytes, bytes: await readExactly(bodyOf(response), { sizeBytes: lengthBytes, url, signal }) };
-}
-
-function rangeProblem(response: Response, first: string | undefined): string | null {
-  const { status } = response;
-  if (status === 200) return `the server answers ranges with the whole object: use access "download"`;
-  if (status !== 206) return `status ${status} does not fit the request`;
-  if (isEncoded(response)) return "the server compresses ranges: have it leave the bytes as they are";
-  if (first !== undefined) return null;
-  return "the answer does not tell its range (CORS must expose Content-Range and ETag)";
+  const length = isWhole ? sizeBytes! : lengthBytes;
+  const bytes = await readExactly(bodyOf(response), { sizeBytes: length, url, signal });
+  return { etag: strongTag(response), sizeBytes, bytes: isWhole ? bytes.slice(offset, end) : bytes };
 }
 
 function refused(

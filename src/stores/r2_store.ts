@@ -23,7 +23,6 @@ import type {
   WriteOptions,
 } from "./store.ts";
 import {
-  checkedBody,
   notFoundError,
   preconditionError,
   rangeError,
@@ -263,7 +262,7 @@ class R2Store implements ObjectStore {
   #objectOf(key: string, found: R2ObjectInfo, signal: AbortSignal | undefined): StoredObject {
     const { size: sizeBytes, httpEtag: etag } = found;
     const url = this.#urlOf(key);
-    const openBody = (): Body => checkedBody(bodyOf(found), { sizeBytes, url, signal });
+    const openBody = (): Body => bodyOf(found);
     return storedObject({ etag, sizeBytes, url, signal, openBody });
   }
 

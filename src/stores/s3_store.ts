@@ -24,14 +24,7 @@ import type {
   UploadOptions,
   WriteOptions,
 } from "./store.ts";
-import {
-  checkedBody,
-  rangeError,
-  readExactly,
-  requireHeadBytes,
-  requireRanges,
-  storedObject,
-} from "./stored_object.ts";
+import { rangeError, readExactly, requireHeadBytes, requireRanges, storedObject } from "./stored_object.ts";
 
 export type { CredentialProvider, CredentialsFile, S3Credentials } from "./credentials.ts";
 export type { S3StoreOptions } from "./s3_options.ts";
@@ -111,7 +104,7 @@ class S3Store implements ObjectStore {
       bodyOf(output).cancel().catch(() => {});
       throw new StoreError(`Cannot read "${url}": the answer does not tell its length`, { url, retryable: true });
     }
-    const openBody = (): Body => checkedBody(bodyOf(output), { sizeBytes, url, signal });
+    const openBody = (): Body => bodyOf(output);
     return storedObject({ etag: strongTag(output.ETag), sizeBytes, url, signal, openBody });
   }
 

@@ -17,19 +17,17 @@ export interface BodySource {
   openBody(): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
-/** Makes the object that `get` returns; `bytes()` rejects unless exactly `sizeBytes` arrive. */
+/** Makes the object that `get` returns; reading it fails unless exactly `sizeBytes` arrive. */
 export function storedObject(source: BodySource): StoredObject {
-  const { etag, sizeBytes, url, signal } = source;
-  let stream: ReadableStream<Uint8Array<ArrayBuffer>> | undefined;
+  const { etag, sizeBytes } = source;
+  let body: StoredObject["body"] | undefined;
   return {
     etag,
     sizeBytes,
     get body() {
-      return stream ??= source.openBody();
+      return body ??= checkedBody(source.openBody(), source);
     },
-    bytes() {
-      return readExactly(stream ??= source.openBody(), { sizeBytes, url, signal });
-    },
+    bytes: () => readExactly(body ?? source.openBody(), source),
   };
 }
 
@@ -46,80 +44,72 @@ export interface ExpectedBody {
  * @throws {StoreError} retryable, when it fails, or ends before or after `sizeBytes`.
  */
 export async function readExactly(
-  body: ReadableStream<Uint8Array>,
-  { sizeBytes, url, signal }: ExpectedBody,
+  body: StoredObject["body"],
+  expected: ExpectedBody,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  signal?.throwIfAborted();
-  const reader = body.getReader();
-  const onAbort = (): void => void reader.cancel(signal?.reason).catch(() => {});
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const bytes = new Uint8Array(sizeBytes);
+  const reader = checkedReader(body, expected);
+  const bytes = new Uint8Array(expected.sizeBytes);
   let filled = 0;
-  try {
-    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      if (filled + chunk.value.byteLength > sizeBytes) {
-        throw lengthError(url, `more than the announced ${sizeBytes} bytes arrived`);
-      }
-      bytes.set(chunk.value, filled);
-      filled += chunk.value.byteLength;
-    }
-    signal?.throwIfAborted();
-    if (filled < sizeBytes) throw lengthError(url, `${filled} of ${sizeBytes} bytes arrived`);
-    return bytes;
-  } catch (error) {
-    await reader.cancel(error).catch(() => {});
-    throw bodyError(error, { sizeBytes, url, signal });
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
+  for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) {
+    bytes.set(chunk, filled);
+    filled += chunk.byteLength;
   }
+  return bytes;
 }
 
-/**
- * Passes a body on, and makes it fail, retryably, when it breaks off or is longer or shorter than announced, and with
- * the signal's reason when that ends it: HTTP clients differ in what they notice and what they call it.
- */
-export function checkedBody(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { sizeBytes, url, signal }: ExpectedBody,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const reader = body.getReader();
-  let passedBytes = 0;
-  const onAbort = (): void => void reader.cancel(signal?.reason).catch(() => {});
-  const end = (): void => signal?.removeEventListener("abort", onAbort);
-  signal?.addEventListener("abort", onAbort, { once: true });
+function checkedBody(body: StoredObject["body"], expected: ExpectedBody): StoredObject["body"] {
+  const reader = checkedReader(body, expected);
   return new ReadableStream({
     async pull(controller) {
-      try {
-        signal?.throwIfAborted();
-        const chunk = await reader.read();
-        signal?.throwIfAborted();
-        passedBytes += chunk.value?.byteLength ?? 0;
-        if (passedBytes > sizeBytes) throw lengthError(url, `more than the announced ${sizeBytes} bytes arrived`);
-        if (!chunk.done) return controller.enqueue(chunk.value);
-        if (passedBytes < sizeBytes) throw lengthError(url, `${passedBytes} of ${sizeBytes} bytes arrived`);
-        end();
-        controller.close();
-      } catch (error) {
-        end();
-        await reader.cancel(error).catch(() => {});
-        throw bodyError(error, { sizeBytes, url, signal });
-      }
+      const chunk = await reader.read();
+      if (chunk === undefined) controller.close();
+      else controller.enqueue(chunk);
     },
-    async cancel(reason) {
-      end();
-      await reader.cancel(reason);
-    },
+    cancel: (reason) => reader.cancel(reason),
   }, { highWaterMark: 0 });
 }
 
-function bodyError(error: unknown, { url, signal }: ExpectedBody): unknown {
-  if (signal?.aborted) return signal.reason;
-  if (error instanceof StoreError) return error;
-  return new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause: error });
+interface CheckedReader {
+  /** Undefined at the end. */
+  read(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  cancel(reason: unknown): Promise<void>;
 }
 
-function lengthError(url: string, what: string): StoreError {
-  return new StoreError(`Cannot read "${url}" to its end: ${what}`, { url, retryable: true });
+/**
+ * Passes chunks on, and fails, retryably, when the body breaks off or is longer or shorter than announced, and with the
+ * signal's reason when that ends it: HTTP clients differ in what they notice and what they call it.
+ */
+function checkedReader(body: StoredObject["body"], { sizeBytes, url, signal }: ExpectedBody): CheckedReader {
+  const reader = body.getReader();
+  let passedBytes = 0;
+  async function cancel(reason: unknown): Promise<void> {
+    signal?.removeEventListener("abort", onAbort);
+    await reader.cancel(reason);
+  }
+  const onAbort = (): void => void cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener("abort", onAbort);
+  return {
+    cancel,
+    async read() {
+      try {
+        signal?.throwIfAborted();
+        const { done, value } = await reader.read();
+        signal?.throwIfAborted();
+        passedBytes += value?.byteLength ?? 0;
+        if (done ? passedBytes < sizeBytes : passedBytes > sizeBytes) {
+          const message = `Cannot read "${url}" to its end: ${passedBytes} of ${sizeBytes} bytes arrived`;
+          throw new StoreError(message, { url, retryable: true });
+        }
+        if (done) signal?.removeEventListener("abort", onAbort);
+        return value;
+      } catch (error) {
+        await cancel(error).catch(() => {});
+        if (signal?.aborted) throw signal.reason;
+        if (error instanceof StoreError) throw error;
+        throw new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause: error });
+      }
+    },
+  };
 }
 
 /** @throws {ConfigValidationError} with path `ranges`, when an offset or length is no whole number of its kind. */
