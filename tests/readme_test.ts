@@ -1,9 +1,13 @@
 // The README's examples, run as printed: each code block is a program of its own.
-import { equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { hashSharding, jsonValue, memoryStore, writeSnapshot } from "../mod.ts";
+import type { ObjectStore } from "../src/stores/store.ts";
+import { startCountingProxy } from "./servers/counting_proxy.ts";
+import { bundleWorker, startMiniflareBucket } from "./servers/miniflare.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const readme = readFileSync(`${root}README.md`, "utf8");
@@ -16,16 +20,85 @@ function run(folder: string, program: string): string {
   return execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
 }
 
+// Inside the checkout, so that the package's name leads to it; `data/` is not part of it.
+const folder = `${root}data/readme-${process.pid}`;
+
 test("README.md: the examples for writing and reading run as printed", () => {
-  // Inside the checkout, so that the package's name leads to it; `data/` is not part of it.
-  const folder = `${root}data/readme-${process.pid}`;
   mkdirSync(folder, { recursive: true });
   try {
-    equal(programs.length, 2);
+    equal(programs.length, 3);
     match(run(folder, programs[0]!), /^file:\/\/.*\/manifests\/.*_run_id=[0-9a-f]{32}\/manifest\n$/);
     equal(run(folder, programs[1]!), '{"id":2,"name":"Grace"}\nfalse\n');
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+function bundled(program: string): string {
+  mkdirSync(folder, { recursive: true });
+  try {
+    writeFileSync(`${folder}/worker.ts`, program);
+    return bundleWorker(`${folder}/worker.ts`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Rows as in the example for writing. */
+async function publish(store: ObjectStore, names: readonly string[]): Promise<string> {
+  const { runId } = await writeSnapshot(names.map((name, index) => ({ id: index + 1, name })), {
+    store,
+    sharding: hashSharding({ shards: 2 }),
+    key: (row) => row.id,
+    value: jsonValue(),
+  });
+  return `"${runId}"`;
+}
+
+test("README.md: the Worker runs as printed and answers for what it says", async () => {
+  const store = memoryStore();
+  const etag = await publish(store, ["Ada", "Grace", "Edsger"]);
+  await using server = await startCountingProxy({ objects: store });
+  const texts = { SNAPSHOT_URL: server.url };
+  await using worker = await startMiniflareBucket({ script: bundled(programs[2]!), texts });
+  const opened = await fetch(`${worker.url}/favicon.ico`);
+  deepEqual([opened.status, await opened.text(), opened.headers.get("etag")], [404, "", etag]);
+  equal(server.take().length, 2);
+  const found = await fetch(`${worker.url}/2`);
+  deepEqual([found.status, await found.text(), found.headers.get("etag")], [200, '{"id":2,"name":"Grace"}', etag]);
+  ok(server.take().length <= 3);
+  for (
+    const [path, headers, status] of [["/4", {}, 404], ["/2", {}, 200], ["/2", { "if-none-match": etag }, 304]] as const
+  ) {
+    const answer = await fetch(worker.url + path, { headers });
+    await answer.text();
+    equal(answer.status, status);
+  }
+  ok(server.take().length <= 2);
+});
+
+test("README.md: the Worker opens again when it could not, and takes over newer snapshots", async () => {
+  const store = memoryStore();
+  await using server = await startCountingProxy({ objects: store });
+  const throttled = programs[2]!;
+  const program = throttled.replace("10_000", "-1");
+  notEqual(program, throttled);
+  const texts = { SNAPSHOT_URL: server.url };
+  await using worker = await startMiniflareBucket({ script: bundled(program), texts });
+  const early = await fetch(`${worker.url}/1`);
+  await early.text();
+  equal(early.status, 500);
+  for (const name of ["Ada", "Barbara"]) {
+    const etag = await publish(store, [name]);
+    // The answer that begins a refresh is still of the old snapshot.
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const answer = await fetch(`${worker.url}/1`);
+      const text = await answer.text();
+      if (answer.headers.get("etag") !== etag && name !== "Ada") continue;
+      deepEqual([answer.headers.get("etag"), text], [etag, `{"id":1,"name":"${name}"}`]);
+      break;
+    }
+    equal((await fetch(`${worker.url}/1`, { method: "HEAD" })).headers.get("etag"), etag);
   }
 });
 
