@@ -233,6 +233,11 @@ test("openSnapshot() in workerd: requests share what they fetch, and go on when 
   const told = await Promise.all(keys.map((key) => ask({ ...queue, keys: ints([key]) })));
   deepEqual(told.map(({ values }) => values[0]), keys.map((key) => hexOf(valueOf(key, "one"))));
 
+  await publish(store, "two");
+  const refreshed = await Promise.all(upTo(4).map(() => ask({ ...queue, refresh: true, keys: ints([100]) })));
+  deepEqual(refreshed.map(({ isNewer }) => isNewer).sort(), [false, false, false, true]);
+  for (const { values } of refreshed) deepEqual(values, [hexOf(valueOf(100, "two"))]);
+
   for (const leavesAt of ["pointer", "manifest", "guard", "db"]) {
     const left = new AbortController();
     http.server.fault = ({ path }) => {
@@ -244,7 +249,7 @@ test("openSnapshot() in workerd: requests share what they fetch, and go on when 
     http.server.fault = null;
     for (const key of [100, 102, 4000, 8000, 12_000]) {
       const { values } = await ask({ ...asked, reader, keys: ints([key]) });
-      deepEqual(values, [hexOf(valueOf(key, "one"))], leavesAt);
+      deepEqual(values, [hexOf(valueOf(key, "two"))], leavesAt);
     }
   }
 });
