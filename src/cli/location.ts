@@ -28,8 +28,8 @@ export async function openLocation(currentUrl: string, s3: S3Settings): Promise<
   if (scheme === "https" || scheme === "http") return await openHttp(currentUrl);
   if (scheme !== "s3") {
     throw new CliError(
-      `Cannot open CURRENT URL '${currentUrl}': it must begin with s3://, https:// or file://, or be a path of a local ` +
-        "file",
+      `Cannot open CURRENT URL '${currentUrl}': it must begin with s3://, https:// or file://, or be a path of a ` +
+        "local file",
     );
   }
   const [, url, pointerKey] = /^(s3:\/\/[^/]+(?:\/.*)?)\/([^/]+)$/i.exec(currentUrl) ?? [];
@@ -46,8 +46,8 @@ export async function openLocation(currentUrl: string, s3: S3Settings): Promise<
 export function requireObjectStore({ store, pointerKey }: Location): ObjectStore {
   if (isObjectStore(store)) return store;
   throw new CliError(
-    `Cannot write to or list '${store.url}/${pointerKey}', which can only be read: name the place as s3://…, file:///… ` +
-      "or a path",
+    `Cannot write to or list '${store.url}/${pointerKey}', which can only be read: name the place as s3://…, ` +
+      "file:///… or a path",
   );
 }
 
