@@ -57,6 +57,7 @@ export class PagePool implements SharedPages {
       held.release();
     }
     this.#held.set(slot, { sizeBytes, release });
+    this.#lastTouched = slot;
     this.#resize(sizeBytes);
     return true;
   }
