@@ -6,7 +6,7 @@ import { ShardyfusionError, StoreError } from "../errors.ts";
 import { requireKey } from "./object_key.ts";
 import { type RangeAnswer, rangesTogether } from "./range_reads.ts";
 import type { ByteRange, ReadableStore, StoredObject } from "./store.ts";
-import { notFoundError, rangeError, readExactly, requireRanges, storedObject } from "./stored_object.ts";
+import { notFoundError, rangeError, readExactly, reasonOf, requireRanges, storedObject } from "./stored_object.ts";
 
 /** Sends one GET for the path of an object, which is percent-encoded, relative and checked. */
 export type SendGet = (
@@ -172,9 +172,7 @@ export interface LostRequest {
 export function requestError(thrown: unknown, { url, signal, verb = "read" }: LostRequest): unknown {
   if (signal?.aborted) return signal.reason;
   if (thrown instanceof ShardyfusionError) return thrown;
-  const { message = String(thrown), cause } = thrown as Error;
-  // Some runtimes tell the whole URL, and a presigned one is a secret.
-  const reason = `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`.replace(/\?[^\s"')]*/g, "?…");
+  const reason = reasonOf(thrown);
   if (!/subrequest|too many api requests/i.test(reason)) {
     return new StoreError(`Cannot ${verb} "${url}": there was no answer: ${reason}`, { url, retryable: true });
   }

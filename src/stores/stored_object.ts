@@ -106,10 +106,19 @@ function checkedReader(body: StoredObject["body"], { sizeBytes, url, signal }: E
         await cancel(error).catch(() => {});
         if (signal?.aborted) throw signal.reason;
         if (error instanceof StoreError) throw error;
-        throw new StoreError(`Cannot read "${url}" to its end`, { url, retryable: true, cause: error });
+        throw new StoreError(`Cannot read "${url}" to its end: ${reasonOf(error)}`, { url, retryable: true });
       }
     },
   };
+}
+
+/**
+ * What a client's error says, in words only: some runtimes put the whole URL into its fields or its text, and that of a
+ * presigned place is a secret.
+ */
+export function reasonOf(thrown: unknown): string {
+  const { message = String(thrown), cause } = Object(thrown) as Error;
+  return `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`.replace(/\?[^\s"')]*/g, "?…");
 }
 
 /** @throws {ConfigValidationError} with path `ranges`, when an offset or length is no whole number of its kind. */

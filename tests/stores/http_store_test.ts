@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
+import { StoreError } from "../../src/errors.ts";
 import { httpStore } from "../../src/stores/http_store.ts";
 import { readableStoreContract } from "../contracts/readable_store_contract.ts";
 import { storeFaults } from "../contracts/store_faults.ts";
@@ -151,4 +152,26 @@ test("httpStore() tells a bucket that is missing from a missing object", async (
   const error = await store.get("a").catch((error) => error);
   deepEqual([error.code, error.status], ["STORE", 404]);
   match(error.message, /NoSuchBucket/);
+});
+
+test("httpStore() shows no signature in errors of real connections", async () => {
+  const { url } = await startCountingProxy({ objects: new Map() }).then(async (server) => {
+    await server[Symbol.asyncDispose]();
+    return server;
+  });
+  await using cutting = await startCountingProxy({ objects: new Map([["a", new Uint8Array(10_000)]]) });
+  cutting.fault = () => "cut";
+  for (const base of [url, cutting.url]) {
+    const store = httpStore(`${base}/?signature=top-secret`);
+    const reads = [
+      () => store.get("a").then((object) => object.bytes()),
+      () => store.getRanges("a", [range(0, 1000)]),
+    ];
+    for (const read of reads) {
+      const error: unknown = await read().catch((error) => error);
+      ok(error instanceof StoreError);
+      const shown = `${inspect(error, { depth: 10, showHidden: true })} ${JSON.stringify(error)}`;
+      ok(!shown.includes("top-secret"), shown);
+    }
+  }
 });
