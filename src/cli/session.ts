@@ -3,7 +3,8 @@
  * @module
  */
 import { systemClock } from "../clock.ts";
-import { loadCurrentManifest, type LoadedManifest } from "../read/load_manifest.ts";
+import { loadCurrentManifest } from "../read/current_manifest.ts";
+import type { LoadedManifest } from "../read/load_manifest.ts";
 import { openSnapshot } from "../read/open_snapshot.ts";
 import { loadPinnedManifest } from "../read/pinned_manifest.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";

@@ -14,7 +14,8 @@ import type { Clock } from "../clock.ts";
 import { CorruptFileError } from "../errors.ts";
 import { type CacheLock, takeCacheLock } from "./cache_lock.ts";
 import type { FileMeans } from "./shard_access.ts";
-import { checkContent, type DigestFactory, type ShardObject } from "./shard_objects.ts";
+import { checkContent, type DigestFactory } from "./shard_content.ts";
+import type { ShardObject } from "./shard_objects.ts";
 
 // Not static imports: bundlers would lift them to the top of what must load on edge workers too.
 const { renameSync, rmSync, writeFileSync } = await import("node:fs");

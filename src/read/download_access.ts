@@ -7,7 +7,8 @@ import { ShardyfusionError, StoreError } from "../errors.ts";
 import { CacheSlot, DOWNLOAD_LOCK, writeFully } from "./cache_slot.ts";
 import type { AccessMeans } from "./reader_parts.ts";
 import { type ShardAccess, wholeShard } from "./shard_access.ts";
-import { checkContent, type DigestFactory, requestShard, type ShardObject } from "./shard_objects.ts";
+import { checkContent, type DigestFactory, requestShard } from "./shard_content.ts";
+import type { ShardObject } from "./shard_objects.ts";
 
 // Not static imports: bundlers would lift them to the top of what must load on edge workers too.
 const fs = await import("node:fs/promises");

@@ -3,33 +3,27 @@
  * @module
  */
 import { edgeSqlite } from "../backends/edge_sqlite.ts";
-import { typescriptDigest } from "../bytes/digest.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { nonEmptyString, optional } from "../option_fields.ts";
 import { hashRouter } from "../routing/hash_router.ts";
 import { objectManifestReader } from "../snapshots/object_manifest_reader.ts";
 import { KeyReader } from "./key_reader.ts";
-import { loadManifestAt } from "./load_manifest.ts";
+import { loadManifestAt, loadNamed, requirePointer } from "./load_manifest.ts";
 import { rangeAccess } from "./range_access.ts";
-import { type AccessMode, checkOptions, oneOf, readerChecks, type ReaderOptions } from "./read_options.ts";
+import { checkOptions, oneOf, readerChecks, type ReaderOptions } from "./read_options.ts";
 import type { ReaderParts } from "./reader_parts.ts";
 import { ReaderState } from "./reader_state.ts";
-import { memoryAccess, type SnapshotSize } from "./shard_access.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
 
 /** Options of the reader for the edge. */
 export interface EdgeReaderOptions extends ReaderOptions {
-  /** @default {"auto"}, which takes memory for snapshots of up to 32 MiB, else ranges. */
-  readonly access?: Extract<AccessMode, "auto" | "memory" | "range"> | undefined;
+  /** There is only one way here. @default {"range"} */
+  readonly access?: "auto" | "range" | undefined;
   /** Ref of the snapshot to read and to stay with. Default: the current one. */
   readonly pin?: string | undefined;
 }
 
-/** A Worker has 128 MiB in all. */
-const MEMORY_BYTES = 32 * 1024 * 1024;
-
 const parts: ReaderParts = {
-  createDigest: typescriptDigest,
   routerOf({ strategy }, shardCount) {
     if (strategy === "hash") return hashRouter(shardCount);
     throw needsMore(`sharding by strategy "${strategy}"`);
@@ -40,15 +34,18 @@ const parts: ReaderParts = {
     if (name === "sqlite" || name === "native-sqlite") return edgeSqlite;
     throw needsMore(`shards of the engine "${name}"`);
   },
-  autoMode: ({ sizeBytes }: SnapshotSize) => sizeBytes <= MEMORY_BYTES ? "memory" : "range",
-  openAccess: (mode, means) => mode === "memory" ? memoryAccess(means) : rangeAccess(means),
+  openAccess: (_, means) => rangeAccess(means),
   manifestsOf: objectManifestReader,
-  loadPinned: (manifests, pin, options) => loadManifestAt(manifests, pin as string, options),
+  async loadFirst(manifests, { pin, signal }) {
+    return pin === undefined
+      ? await loadNamed(manifests, await requirePointer(manifests, { signal }), { signal })
+      : await loadManifestAt(manifests, pin as string, { signal });
+  },
 };
 
 const checks = {
   ...readerChecks,
-  access: optional(oneOf("auto", "memory", "range")),
+  access: optional(oneOf("auto", "range")),
   pin: optional(nonEmptyString),
 };
 
@@ -56,8 +53,8 @@ const checks = {
  * Opens the snapshot that is current now, or the pinned one, for lookups by key.
  *
  * The same reader as the package's own `openSnapshot`, less what would make a bundle large: it reads SQLite shards of
- * snapshots with hash sharding, from memory or over ranges; no scans, no borrowed shards, no disk. It sends two GETs:
- * one for the pointer, one for the manifest; in memory one more per shard.
+ * snapshots with hash sharding, over ranges; no scans, no borrowed shards, no events, no whole files, no older snapshot
+ * in the place of a damaged one. It sends two GETs: one for the pointer, one for the manifest.
  *
  * @throws as the package's own `openSnapshot`.
  *

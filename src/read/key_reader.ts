@@ -2,16 +2,11 @@
  * Lookups by key in the snapshot that is current.
  * @module
  */
-import { ConfigValidationError } from "../errors.ts";
-import { shown } from "../option_fields.ts";
 import { encodeKey, type Key } from "../routing/key.ts";
-import { checkShardId, lookUpMany, shardOf } from "./look_up.ts";
+import { lookUpMany, shardOf } from "./look_up.ts";
 import type { LookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 import { infoOf, type ReaderStats, type ShardInfo, shardInfosOf, type SnapshotInfo } from "./snapshot_info.ts";
-
-/** What is to be fetched ahead: keys, or shards by number. */
-export type WarmTarget = Iterable<Key> | { readonly shards: Iterable<number> };
 
 /**
  * Looks rows up in the snapshot that was current when it was opened or last refreshed. Safe for concurrent calls.
@@ -47,7 +42,6 @@ export class KeyReader implements AsyncDisposable {
     // Not an async function: from memory the whole look-up is done when this returns, and costs one promise.
     try {
       options?.signal?.throwIfAborted();
-      if (this.#state.isObserved) return this.#observedGet(key, options);
       const found = this.#lookUp(key, options);
       return found instanceof Promise ? found : Promise.resolve(found);
     } catch (error) {
@@ -65,52 +59,13 @@ export class KeyReader implements AsyncDisposable {
     keys: Iterable<K>,
     options: LookUpOptions = {},
   ): Promise<Map<K, Uint8Array | null>> {
-    const state = this.#state;
-    const { clock } = state.options;
-    const startedMs = clock.monotonicMs();
-    state.use();
     options.signal?.throwIfAborted();
+    const active = this.#state.use();
     const values = new Map<K, Uint8Array | null>();
     for (const key of keys) values.set(key, null);
-    await state.limiter?.acquire(values.size, 0, options.signal);
-    const active = state.use();
-    state.lookUps += values.size;
+    this.#state.lookUps += values.size;
     await active.whileOpen(() => lookUpMany(active, values, options));
-    const durationMs = Math.round(clock.monotonicMs() - startedMs);
-    state.emit({ name: "reader.multi_get", payload: { duration_ms: durationMs, num_keys: values.size } });
     return values;
-  }
-
-  /**
-   * Fetches ahead: what lookups of these keys need, so that they cost no request as long as the cache holds it; or what
-   * belongs to these shards, so that a lookup in them costs one. Where whole files are read there is nothing to fetch;
-   * keys and numbers are checked all the same. With `access: "hydrate"` shards are downloaded before others and waited
-   * for, until their files are read or it is clear that they stay in the store; a snapshot stays open meanwhile.
-   *
-   * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard; and as `getMany`.
-   */
-  async warm(target: WarmTarget, options: LookUpOptions = {}): Promise<void> {
-    const active = this.#state.use();
-    const { signal } = options;
-    signal?.throwIfAborted();
-    // A string and a Uint8Array can be gone through too, but would be one key.
-    const isObject = typeof target === "object" && target !== null && !(target instanceof Uint8Array);
-    if (isObject && "shards" in target) {
-      const shardIds = [...target.shards];
-      for (const shardId of shardIds) checkShardId(shardId, active.router.shardCount);
-      await active.whileOpen(() =>
-        Promise.all(shardIds.map(async (shardId) => await (await active.readerAt(shardId, signal))?.warm?.(signal)))
-      );
-    } else if (isObject && Symbol.iterator in target) {
-      const values = new Map(Array.from(target, (key) => [key, null]));
-      if (!active.isLazy) { for (const key of values.keys()) this.#route(key, options); }
-      else await active.whileOpen(() => lookUpMany(active, values, options));
-    } else {
-      throw new ConfigValidationError(
-        `Cannot warm ${shown(target)} as it must be an array of keys, or { shards: … }`,
-        "target",
-      );
-    }
   }
 
   /**
@@ -163,13 +118,6 @@ export class KeyReader implements AsyncDisposable {
     await this.close();
   }
 
-  /** A key is refused for what it is also where its shard is empty. */
-  #route(key: Key, options: LookUpOptions | undefined): { shardId: number; encoded: Uint8Array } {
-    const { active } = this.#state;
-    const shardId = shardOf(active, key, options);
-    return { shardId, encoded: encodeKey(active.manifest.keyEncoding, key) };
-  }
-
   #lookUp(key: Key, options: LookUpOptions | undefined): Uint8Array | null | Promise<Uint8Array | null> {
     const active = this.#state.use();
     this.#state.lookUps++;
@@ -182,16 +130,5 @@ export class KeyReader implements AsyncDisposable {
     }
     const found = reader.get(encoded, options?.signal);
     return found instanceof Promise ? active.whileOpen(() => found) : found;
-  }
-
-  async #observedGet(key: Key, options: LookUpOptions | undefined): Promise<Uint8Array | null> {
-    const { options: { clock }, limiter, emit } = this.#state;
-    const startedMs = clock.monotonicMs();
-    this.#state.use();
-    await limiter?.acquire(1, 0, options?.signal);
-    const value = await this.#lookUp(key, options);
-    const durationMs = Math.round(clock.monotonicMs() - startedMs);
-    emit({ name: "reader.get", payload: { duration_ms: durationMs, found: value !== null } });
-    return value;
   }
 }

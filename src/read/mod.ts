@@ -4,7 +4,7 @@
  * @module
  */
 export { type EdgeReaderOptions, openSnapshot } from "./edge_snapshot.ts";
-export type { KeyReader, WarmTarget } from "./key_reader.ts";
+export type { KeyReader } from "./key_reader.ts";
 export type { AccessMode, LookUpOptions, ReaderOptions } from "./read_options.ts";
 export type { ReaderStats, ShardInfo, SnapshotInfo } from "./snapshot_info.ts";
 export type { ShardStats } from "./shard_tallies.ts";

@@ -9,22 +9,25 @@ import { routerOf } from "../routing/router_of.ts";
 import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { isObjectStore } from "../stores/store.ts";
 import { RateLimiter } from "../token_bucket.ts";
+import { loadCurrentManifest } from "./current_manifest.ts";
+import { hedged } from "./hedged.ts";
 import { checkOpenOptions } from "./open_options.ts";
 import { loadPinnedManifest } from "./pinned_manifest.ts";
 import { rangeAccess } from "./range_access.ts";
 import type { OpenSnapshotOptions } from "./read_options.ts";
 import type { ReaderParts } from "./reader_parts.ts";
 import { ReaderState } from "./reader_state.ts";
-import { autoMode, memoryAccess } from "./shard_access.ts";
+import { autoMode, checkedMode, memoryAccess, sizeOf } from "./shard_access.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
 
 const parts: ReaderParts = {
-  createDigest,
   routerOf,
   openerOf: backendOf,
-  autoMode,
-  async openAccess(mode, means) {
+  hedged,
+  async openAccess(manifest, rangeMeans) {
+    const means = { ...rangeMeans, createDigest };
+    const mode = checkedMode(means.options.access, means.opener, autoMode(sizeOf(manifest)));
     if (mode === "memory") return memoryAccess(means);
     if (mode === "range") return rangeAccess(means);
     if (mode === "hydrate") {
@@ -40,7 +43,11 @@ const parts: ReaderParts = {
     const lister = objectManifestStore(whole, { ...places, clock });
     return Object.assign(reader, { list: lister.list.bind(lister) });
   },
-  loadPinned: loadPinnedManifest,
+  loadFirst(manifests, { pin, fallbackAttempts, signal }) {
+    return pin === undefined
+      ? loadCurrentManifest(manifests, fallbackAttempts, { signal })
+      : loadPinnedManifest(manifests, pin, { signal });
+  },
 };
 
 /**

@@ -6,7 +6,8 @@ import { ConfigValidationError, ReaderStateError } from "../errors.ts";
 import type { ManifestRef } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { RequestOptions } from "../stores/store.ts";
-import { canList, type LoadedManifest, loadManifestAt } from "./load_manifest.ts";
+import { canList } from "./current_manifest.ts";
+import { type LoadedManifest, loadManifestAt } from "./load_manifest.ts";
 import type { SnapshotPin } from "./read_options.ts";
 
 /**

@@ -2,19 +2,23 @@
  * Shards that stay in the store and are read in parts.
  * @module
  */
-import type { ObjectDigest, RemotePart, RemoteShard, ShardTally } from "../backends/backend.ts";
+import type { ObjectDigest, RemotePart, RemoteShard, ShardOpener, ShardTally } from "../backends/backend.ts";
 import { ObjectNotFoundError } from "../errors.ts";
 import type { ByteRange, ReadableStore } from "../stores/store.ts";
 import { PagePool } from "./page_pool.ts";
 import type { Requests } from "./requests.ts";
-import type { FileMeans, ShardAccess } from "./shard_access.ts";
-import { checkBytes, type DigestFactory, lengthError, type ShardObject } from "./shard_objects.ts";
+import type { ShardAccess } from "./shard_access.ts";
+import { checkBytes, lengthError, type ShardObject } from "./shard_objects.ts";
+import type { ShardTallies } from "./shard_tallies.ts";
 
 /** What a sidecar may take that is recorded nowhere, and whose length is not known before it comes. */
 const UNRECORDED_BYTES_MAX = 1 << 26;
 
 /** What reading ranges takes. */
-export interface RangeMeans extends FileMeans {
+export interface RangeMeans {
+  readonly opener: ShardOpener;
+  readonly requests: Requests;
+  readonly tallies: ShardTallies;
   readonly cacheBytesMax: number;
   /** Takes what the user of the reader should know. */
   readonly warn: (message: string) => void;
@@ -46,9 +50,8 @@ class StoreShard implements RemoteShard {
   readonly #object: ShardObject;
   readonly #store: ReadableStore;
   readonly #requests: Requests;
-  readonly #createDigest: DigestFactory;
 
-  constructor(object: ShardObject, { requests, tallies, createDigest, warn }: RangeMeans, pool: PagePool) {
+  constructor(object: ShardObject, { requests, tallies, warn }: RangeMeans, pool: PagePool) {
     const { url, sizeBytes, keyEncoding, objects, digest, sidecar, shardId, store } = object;
     this.url = url;
     this.sizeBytes = sizeBytes;
@@ -63,7 +66,6 @@ class StoreShard implements RemoteShard {
     this.#object = object;
     this.#store = requests.store(store, { tally });
     this.#requests = requests;
-    this.#createDigest = createDigest;
   }
 
   gapBytesMax(): number {
@@ -90,7 +92,7 @@ class StoreShard implements RemoteShard {
         throw lengthError({ url: place.url, sizeBytes: digest?.sizeBytes ?? UNRECORDED_BYTES_MAX }, stored.sizeBytes);
       }
       const bytes = await stored.bytes();
-      if (digest !== undefined) await checkBytes(bytes, { url: place.url, digest }, this.#createDigest);
+      if (digest !== undefined) checkBytes(bytes, { url: place.url, digest });
       return bytes;
     } catch (error) {
       if (error instanceof ObjectNotFoundError) return null;

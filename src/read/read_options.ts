@@ -30,7 +30,7 @@ import type { ReadableStore } from "../stores/store.ts";
  * - `"hydrate"` reads ranges at first, downloads the shards meanwhile, those that were asked first, and then reads each
  *   one's file, checked byte by byte. A shard that cannot be downloaded stays in the store, with a warning.
  * - `"auto"` takes `"range"` when one shard has 16 MiB or all have 2 GiB, else whole files: in memory up to 256 MiB,
- *   else on disk. The reader of `./reader`, which knows no disk, takes memory up to 32 MiB, else ranges.
+ *   else on disk. The reader of `./reader` always reads ranges.
  */
 export type AccessMode = "auto" | "memory" | "download" | "range" | "hydrate";
 

@@ -8,32 +8,36 @@ import type { Router, RoutingSpec } from "../routing/router.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ManifestReaderOptions } from "../snapshots/object_manifest_reader.ts";
-import type { ReadableStore, RequestOptions } from "../stores/store.ts";
+import type { ReadableStore } from "../stores/store.ts";
+import type { Hedging } from "./hedged.ts";
 import type { LoadedManifest } from "./load_manifest.ts";
 import type { RangeMeans } from "./range_access.ts";
-import type { CheckedOptions, SnapshotPin } from "./read_options.ts";
-import type { ChosenMode, ShardAccess, SnapshotSize } from "./shard_access.ts";
-import type { DigestFactory } from "./shard_objects.ts";
+import type { CheckedOptions } from "./read_options.ts";
+import type { FileMeans, ShardAccess } from "./shard_access.ts";
 
 /** What makes shards available. */
-export interface AccessMeans extends RangeMeans {
+export interface AccessMeans extends RangeMeans, FileMeans {
   readonly options: CheckedOptions;
 }
 
 /** The parts of a reader that are not the same behind every door. */
 export interface ReaderParts {
-  readonly createDigest: DigestFactory;
   readonly routerOf: (spec: RoutingSpec, shardCount: number) => Router;
   /** The engine of a snapshot's shards. */
   openerOf(manifest: Manifest): ShardOpener;
-  /** What `"auto"` takes. */
-  autoMode(size: SnapshotSize): ChosenMode;
-  openAccess(mode: ChosenMode, means: AccessMeans): Promise<ShardAccess> | ShardAccess;
+  /** Chooses the way in which shards are made available. */
+  openAccess(
+    manifest: Manifest,
+    means: Omit<AccessMeans, "createDigest">,
+  ): Promise<ShardAccess> | ShardAccess;
   /**
    * Reads manifests.
    *
    * @param store Counts requests; may read only, whatever the store itself can do.
    */
   manifestsOf(store: ReadableStore, places: ManifestReaderOptions, options: CheckedOptions): ManifestReader;
-  loadPinned(manifests: ManifestReader, pin: SnapshotPin, options: RequestOptions): Promise<LoadedManifest>;
+  /** The manifest to begin with: the current one, or the one that the options pin. */
+  loadFirst(manifests: ManifestReader, options: CheckedOptions): Promise<LoadedManifest>;
+  /** Asks a second time where an answer is late. */
+  readonly hedged?: Hedging;
 }

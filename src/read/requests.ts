@@ -13,14 +13,19 @@ export interface Traffic {
   bytesRead: number;
 }
 
+/** Sends a request for a range. */
+export type SendRanges = (signal: AbortSignal | undefined) => Promise<StoredRanges>;
+
 /** What a reader allows itself. */
 export interface RequestLimits {
-  /** Range requests under way at the same time. */
+  /** Requests under way at the same time, but for whole shards. */
   readonly concurrencyMax: number;
   /** Longest time of a request, its body and the store's repetitions included; undefined for the defaults. */
   readonly timeoutMs: number | undefined;
-  /** When to ask a second time for a range that has not come; undefined for never. */
-  readonly hedgeAfterMs: number | undefined;
+  /** Sends a request for a range, and a second one if the first is late; undefined: never a second one. */
+  readonly hedged:
+    | ((send: SendRanges, signal: AbortSignal | undefined, gate: Gate) => Promise<StoredRanges>)
+    | undefined;
   readonly clock: Clock;
 }
 
@@ -75,7 +80,9 @@ export class Requests {
       options: RequestOptions,
       send: (options: RequestOptions) => Promise<StoredObject | null>,
     ): Promise<StoredObject | null> => {
-      const limit = this.#limit(`${inner.url}/${key}`, options, isBulk);
+      // Whole shards are limited by those who open them.
+      const leave = isBulk ? () => {} : await this.#gate.enter(options.signal);
+      const limit = this.#limit(`${inner.url}/${key}`, options, { isBulk, leave });
       count(1, 0);
       const stored = await send(limit.options).catch(limit.fail);
       if (stored === null) limit.end();
@@ -90,15 +97,16 @@ export class Requests {
           getLimited(key, options, (limited) => inner.getIfChanged!(key, etag, limited)),
       }),
       getRanges: async (key, ranges, options = {}) => {
-        const limit = this.#limit(`${inner.url}/${key}`, options, isBulk);
-        const send = async (signal: AbortSignal | undefined): Promise<StoredRanges> => {
+        const leave = await this.#gate.enter(options.signal);
+        const limit = this.#limit(`${inner.url}/${key}`, options, { isBulk, leave });
+        const send: SendRanges = async (signal) => {
           count(ranges.length, 0);
           const stored = await inner.getRanges(key, ranges, { signal });
           count(0, stored.parts.reduce((sum, part) => sum + part.byteLength, 0));
           return stored;
         };
         try {
-          return await this.#inTurn(send, limit.options.signal, isBackground);
+          return await this.#measured(send, limit.options.signal, isBackground);
         } finally {
           limit.end();
         }
@@ -106,45 +114,20 @@ export class Requests {
     };
   }
 
-  /** Sends when a slot is free, measures, and asks a second time where that was wished for. */
-  async #inTurn(
-    send: (signal: AbortSignal | undefined) => Promise<StoredRanges>,
+  /** Sends, measures, and asks a second time where that was wished for. */
+  async #measured(
+    send: SendRanges,
     signal: AbortSignal | undefined,
     isBackground: boolean,
   ): Promise<StoredRanges> {
-    const leave = await this.#gate.enter(signal);
-    try {
-      if (isBackground) return await send(signal);
-      const { clock, hedgeAfterMs } = this.#limits;
-      const startedMs = clock.monotonicMs();
-      const stored = hedgeAfterMs === undefined ? await send(signal) : await this.#hedged(send, signal, hedgeAfterMs);
-      this.#learn(clock.monotonicMs() - startedMs, stored.parts.reduce((sum, part) => sum + part.byteLength, 0));
-      return stored;
+    if (isBackground) return await send(signal);
+    const { clock, hedged } = this.#limits;
+    const startedMs = clock.monotonicMs();
+    const stored = await (hedged === undefined ? send(signal) : hedged(send, signal, this.#gate));
+    this.#learn(clock.monotonicMs() - startedMs, stored.parts.reduce((sum, part) => sum + part.byteLength, 0));
+    return stored;
     } finally {
-      leave();
-    }
-  }
-
-  /** The first answer of two, where one is late and a slot is free; the other one is given up. */
-  async #hedged(
-    send: (signal: AbortSignal) => Promise<StoredRanges>,
-    signal: AbortSignal | undefined,
-    hedgeAfterMs: number,
-  ): Promise<StoredRanges> {
-    const over = new AbortController();
-    const either = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
-    const first = send(either);
-    const second = this.#limits.clock.sleep(hedgeAfterMs, either).then(() => {
-      const leave = this.#gate.tryEnter();
-      if (leave === null) return first;
-      return send(either).finally(leave);
-    });
-    try {
-      // A failure of the first one is told at once; the second one is for those that are late.
-      return await Promise.race([first, second.catch(() => first)]);
-    } finally {
-      first.catch(() => {});
-      over.abort(new DOMException("another answer came first", "AbortError"));
+    leave();
     }
   }
 
@@ -153,20 +136,31 @@ export class Requests {
     else this.#bytesPerMs += (bytes / Math.max(0.1, ms - this.#latencyMs) - this.#bytesPerMs) * NEWEST_PART;
   }
 
+  // The time that a request waits for its slot is not the server's, so it does not count.
   // Not `AbortSignal.timeout`, which keeps Deno from exiting until its time is over.
-  #limit(url: string, options: RequestOptions, isBulk: boolean): TimeLimit {
+  #limit(
+    url: string,
+    options: RequestOptions,
+    { isBulk, leave }: { readonly isBulk: boolean; readonly leave: () => void },
+  ): TimeLimit {
     const { timeoutMs = isBulk ? undefined : TIMEOUT_MS_DEFAULT } = this.#limits;
-    if (timeoutMs === undefined) return { options, end() {}, fail };
     const late = new AbortController();
-    const timer = setTimeout(() => {
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => {
       // Stores reject with the signal's reason, so it must be an error of ours.
       late.abort(new StoreError(`Cannot read "${url}" within ${timeoutMs} ms`, { url, retryable: true }));
+      end();
     }, timeoutMs);
+    let isOver = false;
+    function end(): void {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      leave();
+    }
     const { signal } = options;
     const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
-    const end = (): void => clearTimeout(timer);
     return {
-      options: { ...options, signal: either },
+      options: { ...options, signal: timer === undefined ? signal : either },
       end,
       fail(error) {
         end();
@@ -176,15 +170,11 @@ export class Requests {
   }
 }
 
-/** Options for a request that is aborted when its time is over, unless `end` comes first. */
+/** Options for a request that is aborted when its time is over, unless `end` comes first, which frees its slot. */
 interface TimeLimit {
   readonly options: RequestOptions;
   end(): void;
   fail(error: unknown): never;
-}
-
-function fail(error: unknown): never {
-  throw error;
 }
 
 /** The same object; `end` is called when its content was read or given up. */

@@ -4,9 +4,11 @@
  */
 import type { ShardOpener, ShardReader } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
 import type { AccessMode } from "./read_options.ts";
 import type { Requests } from "./requests.ts";
-import { checkContent, type DigestFactory, requestShard, type ShardObject } from "./shard_objects.ts";
+import { checkContent, type DigestFactory, requestShard } from "./shard_content.ts";
+import type { ShardObject } from "./shard_objects.ts";
 import type { ShardTallies } from "./shard_tallies.ts";
 
 /** A mode that was chosen. */
@@ -70,6 +72,17 @@ export interface FileMeans {
 /** The shard as it is taken whole: its request counts, and may take as long as the file is. */
 export function wholeShard(object: ShardObject, { requests, tallies }: FileMeans): ShardObject {
   return { ...object, store: requests.store(object.store, { tally: tallies.of(object.shardId), isBulk: true }) };
+}
+
+/** How large a snapshot is. */
+export function sizeOf({ shards }: Manifest): SnapshotSize {
+  let sizeBytes = 0;
+  let largestBytes = 0;
+  for (const { dbBytes } of shards) {
+    sizeBytes += dbBytes;
+    largestBytes = Math.max(largestBytes, dbBytes);
+  }
+  return { sizeBytes, largestBytes };
 }
 
 /** Whole shards in memory. */

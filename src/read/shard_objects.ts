@@ -3,19 +3,16 @@
  * @module
  */
 import type { ObjectDigest } from "../backends/backend.ts";
-import type { Digest } from "../bytes/digest.ts";
+import { xxh3Hex } from "../bytes/xxh3.ts";
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
 import { ConfigValidationError, CorruptFileError, StoreError } from "../errors.ts";
 import { keyUnder } from "../snapshots/layout.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
-import type { ReadableStore, StoredObject } from "../stores/store.ts";
+import type { ReadableStore } from "../stores/store.ts";
 
 /** What the manifest says of all shards. */
 export type SnapshotFacts = Pick<Manifest, "s3Prefix" | "keyEncoding" | "custom">;
-
-/** Makes digests. */
-export type DigestFactory = () => Promise<Digest> | Digest;
 
 /** A shard that has rows. */
 export type FullShard = ShardEntry & { readonly dbUrl: string };
@@ -121,62 +118,16 @@ function isHex64(value: JsonValue | undefined): value is string {
   return typeof value === "string" && /^[0-9a-f]{16}$/.test(value);
 }
 
-/**
- * Requests a shard's file.
- *
- * @throws {CorruptFileError} when the object is longer or shorter than it must be, before any of it is read.
- */
-export async function requestShard(object: ShardObject, signal: AbortSignal | undefined): Promise<StoredObject> {
-  const stored = await object.store.get(object.key, { signal });
-  if (stored.sizeBytes === object.sizeBytes) return stored;
-  await stored.body.cancel();
-  throw lengthError(object, stored.sizeBytes);
-}
-
-/** Checks bytes as they pass by; `finish` throws when they are not those that were written. */
-export interface ContentCheck {
-  update(chunk: Uint8Array): void;
-  /** @throws {CorruptFileError} */
-  finish(): void;
-}
-
-/** Begins a check of a shard's bytes, to be given front to back. Holds the part that was hashed last, one page. */
-export async function checkContent(object: ShardObject, createDigest: DigestFactory): Promise<ContentCheck> {
-  const { digest: recorded, url, sizeBytes } = object;
-  const digest = recorded === undefined ? null : await createDigest();
-  const rotatedBytes = recorded?.rotatedBytes ?? 0;
-  const head: Uint8Array[] = [];
-  let seenBytes = 0;
-  return {
-    update(chunk) {
-      const headBytes = Math.max(0, Math.min(chunk.length, rotatedBytes - seenBytes));
-      if (headBytes > 0) head.push(chunk.slice(0, headBytes));
-      if (headBytes < chunk.length) digest?.update(chunk.subarray(headBytes));
-      seenBytes += chunk.length;
-    },
-    finish() {
-      if (seenBytes !== sizeBytes) throw lengthError(object, seenBytes);
-      if (digest === null) return;
-      for (const piece of head) digest.update(piece);
-      if (digest.hex() === recorded!.xxh3) return;
-      throw digestError(url);
-    },
-  };
-}
-
 /** Checks a whole object against its recorded digest. @throws {CorruptFileError} */
-export async function checkBytes(
+export function checkBytes(
   bytes: Uint8Array,
-  { url, digest: { rotatedBytes, xxh3 } }: { readonly url: string; readonly digest: ObjectDigest },
-  createDigest: DigestFactory,
-): Promise<void> {
-  const digest = await createDigest();
-  digest.update(bytes.subarray(rotatedBytes));
-  digest.update(bytes.subarray(0, rotatedBytes));
-  if (digest.hex() !== xxh3) throw digestError(url);
+  { url, digest }: { readonly url: string; readonly digest: ObjectDigest },
+): void {
+  if (digest.rotatedBytes > 0 || xxh3Hex(bytes) !== digest.xxh3) throw digestError(url);
 }
 
-function digestError(url: string): CorruptFileError {
+/** The error for an object whose bytes are not those that were written. */
+export function digestError(url: string): CorruptFileError {
   return new CorruptFileError(`Cannot use "${url}" as its bytes do not have the recorded digest`, -1);
 }
 

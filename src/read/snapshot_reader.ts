@@ -2,15 +2,21 @@
  * The reader of a snapshot: lookups, scans, handles.
  * @module
  */
-import { UnknownRoutingTokenError } from "../errors.ts";
-import type { Key } from "../routing/key.ts";
+import { ConfigValidationError, UnknownRoutingTokenError } from "../errors.ts";
+import { shown } from "../option_fields.ts";
+import { encodeKey, type Key } from "../routing/key.ts";
 import { BorrowedShard } from "./borrowed_shard.ts";
+import type { Generation } from "./generation.ts";
 import { KeyReader } from "./key_reader.ts";
+import { checkShardId, lookUpMany, shardOf } from "./look_up.ts";
 import type { LookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 import { checkScan, type ScanOptions } from "./scan_range.ts";
 import { type EncodedRow, scanShards } from "./scan_shards.ts";
 import { healthOf, type SnapshotHealth } from "./snapshot_health.ts";
+
+/** What is to be fetched ahead: keys, or shards by number. */
+export type WarmTarget = Iterable<Key> | { readonly shards: Iterable<number> };
 
 /**
  * Looks rows up in the snapshot that was current when it was opened or last refreshed, and goes through its rows. Safe
@@ -24,6 +30,60 @@ export class SnapshotReader extends KeyReader {
   constructor(state: ReaderState) {
     super(state);
     this.#state = state;
+  }
+
+  /** As above; waits for its turn where a rate limit is set, and tells the events. */
+  override get(key: Key, options?: LookUpOptions): Promise<Uint8Array | null> {
+    return this.#state.isObserved ? this.#observedGet(key, options) : super.get(key, options);
+  }
+
+  /** As above; waits for its turn where a rate limit is set, and tells the events. */
+  override async getMany<K extends Key>(
+    keys: Iterable<K>,
+    options: LookUpOptions = {},
+  ): Promise<Map<K, Uint8Array | null>> {
+    const { options: { clock }, limiter, emit } = this.#state;
+    const startedMs = clock.monotonicMs();
+    this.#state.use();
+    options.signal?.throwIfAborted();
+    const distinct = new Set(keys);
+    await limiter?.acquire(distinct.size, 0, options.signal);
+    const values = await super.getMany(distinct, options);
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    emit({ name: "reader.multi_get", payload: { duration_ms: durationMs, num_keys: values.size } });
+    return values;
+  }
+
+  /**
+   * Fetches ahead: what lookups of these keys need, so that they cost no request as long as the cache holds it; or what
+   * belongs to these shards, so that a lookup in them costs one. Where whole files are read there is nothing to fetch;
+   * keys and numbers are checked all the same. With `access: "hydrate"` shards are downloaded before others and waited
+   * for, until their files are read or it is clear that they stay in the store; a snapshot stays open meanwhile.
+   *
+   * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard; and as `getMany`.
+   */
+  async warm(target: WarmTarget, options: LookUpOptions = {}): Promise<void> {
+    const active = this.#state.use();
+    const { signal } = options;
+    signal?.throwIfAborted();
+    // A string and a Uint8Array can be gone through too, but would be one key.
+    const isObject = typeof target === "object" && target !== null && !(target instanceof Uint8Array);
+    if (isObject && "shards" in target) {
+      const shardIds = [...target.shards];
+      for (const shardId of shardIds) checkShardId(shardId, active.router.shardCount);
+      await active.whileOpen(() =>
+        Promise.all(shardIds.map(async (shardId) => await (await active.readerAt(shardId, signal))?.warm?.(signal)))
+      );
+    } else if (isObject && Symbol.iterator in target) {
+      const values = new Map(Array.from(target, (key) => [key, null]));
+      if (!active.isLazy) { for (const key of values.keys()) checkKey(active, key, options); }
+      else await active.whileOpen(() => lookUpMany(active, values, options));
+    } else {
+      throw new ConfigValidationError(
+        `Cannot warm ${shown(target)} as it must be an array of keys, or { shards: … }`,
+        "target",
+      );
+    }
   }
 
   /**
@@ -115,6 +175,17 @@ export class SnapshotReader extends KeyReader {
     return healthOf(active, { nowMicros: clock.nowMicros(), isClosed, staleAfterMs: options.staleAfterMs });
   }
 
+  async #observedGet(key: Key, options: LookUpOptions | undefined): Promise<Uint8Array | null> {
+    const { options: { clock }, limiter, emit } = this.#state;
+    const startedMs = clock.monotonicMs();
+    this.#state.use();
+    await limiter?.acquire(1, 0, options?.signal);
+    const value = await super.get(key, options);
+    const durationMs = Math.round(clock.monotonicMs() - startedMs);
+    emit({ name: "reader.get", payload: { duration_ms: durationMs, found: value !== null } });
+    return value;
+  }
+
   async *#scanArrays(options: ScanOptions): AsyncGenerator<EncodedRow[], void, undefined> {
     const active = this.#state.use();
     const scan = checkScan(active.manifest, options);
@@ -125,4 +196,10 @@ export class SnapshotReader extends KeyReader {
       active.release();
     }
   }
+}
+
+/** A key is refused for what it is also where its shard is empty. */
+function checkKey(active: Generation, key: Key, options: LookUpOptions): void {
+  shardOf(active, key, options);
+  encodeKey(active.manifest.keyEncoding, key);
 }

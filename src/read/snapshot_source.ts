@@ -7,11 +7,10 @@ import type { Manifest } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ReadableStore } from "../stores/store.ts";
 import { type Generation, openGeneration } from "./generation.ts";
-import { isNewer, loadCurrentManifest, type LoadedManifest } from "./load_manifest.ts";
+import { isNewer, type LoadedManifest, loadNamed } from "./load_manifest.ts";
 import type { CheckedOptions } from "./read_options.ts";
 import type { ReaderParts } from "./reader_parts.ts";
 import { Requests } from "./requests.ts";
-import { checkedMode } from "./shard_access.ts";
 import { ShardTallies } from "./shard_tallies.ts";
 
 /** Beyond so many a snapshot's warnings are no longer told. */
@@ -33,7 +32,8 @@ export class SnapshotSource {
     this.#options = options;
     this.#parts = parts;
     const { concurrencyMax, timeoutMs, hedgeAfterMs, clock, manifestStore } = options;
-    this.requests = new Requests({ concurrencyMax, timeoutMs, hedgeAfterMs, clock });
+    const hedged = hedgeAfterMs === undefined ? undefined : parts.hedged?.(hedgeAfterMs, clock);
+    this.requests = new Requests({ concurrencyMax, timeoutMs, hedged, clock });
     this.#manifests = manifestStore ?? this.#ownManifests();
   }
 
@@ -43,12 +43,9 @@ export class SnapshotSource {
    * @throws as `openSnapshot`.
    */
   async openFirst(): Promise<Generation> {
-    const { pin, fallbackAttempts, signal } = this.#options;
+    const { signal } = this.#options;
     signal?.throwIfAborted();
-    const loaded = pin === undefined
-      ? await loadCurrentManifest(this.#manifests, fallbackAttempts, { signal })
-      : await this.#parts.loadPinned(this.#manifests, pin, { signal });
-    return await this.#open(loaded, signal);
+    return await this.#open(await this.#parts.loadFirst(this.#manifests, this.#options), signal);
   }
 
   /**
@@ -67,23 +64,21 @@ export class SnapshotSource {
       active.confirm(pointer);
       return null;
     }
-    let manifest: Manifest;
+    let loaded: LoadedManifest;
     try {
-      manifest = await this.#manifests.loadManifest(pointer.ref, { signal });
+      loaded = await loadNamed(this.#manifests, pointer, { signal });
     } catch (error) {
       if (error instanceof ManifestParseError) return error;
       throw error;
     }
-    return await this.#open({ manifest, ref: pointer.ref, pointer, warnings: [] }, signal);
+    return await this.#open(loaded, signal);
   }
 
   async #open(loaded: LoadedManifest, signal: AbortSignal | undefined): Promise<Generation> {
     const { manifest, ref, warnings } = loaded;
     refuseVectorOnly(manifest);
     const options = this.#options;
-    const { access, concurrencyMax, resolveStore, cacheBytesMax, backend: opener = this.#parts.openerOf(manifest) } =
-      options;
-    const mode = checkedMode(access, opener, this.#parts.autoMode(sizeOf(manifest)));
+    const { concurrencyMax, resolveStore, cacheBytesMax, backend: opener = this.#parts.openerOf(manifest) } = options;
     const noted = new Set(warnings);
     return await openGeneration({ ...loaded, warnings: noted }, {
       opener,
@@ -91,13 +86,12 @@ export class SnapshotSource {
       resolveStore,
       routerOf: this.#parts.routerOf,
       openAccess: () =>
-        this.#parts.openAccess(mode, {
+        this.#parts.openAccess(manifest, {
           opener,
           options,
           cacheBytesMax,
           requests: this.requests,
           tallies: this.tallies,
-          createDigest: this.#parts.createDigest,
           warn: (message) => void (noted.size < WARNINGS_MAX && noted.add(message)),
         }),
       concurrencyMax,
@@ -116,16 +110,6 @@ export class SnapshotSource {
       }),
     }, this.#options);
   }
-}
-
-function sizeOf({ shards }: Manifest): { sizeBytes: number; largestBytes: number } {
-  let sizeBytes = 0;
-  let largestBytes = 0;
-  for (const { dbBytes } of shards) {
-    sizeBytes += dbBytes;
-    largestBytes = Math.max(largestBytes, dbBytes);
-  }
-  return { sizeBytes, largestBytes };
 }
 
 function refuseVectorOnly({ custom, runId }: Manifest): void {

@@ -26,7 +26,7 @@ export interface Asked {
   readonly reader: string;
   readonly place: Place;
   /** @default {"range"} */
-  readonly access?: "auto" | "memory" | "range";
+  readonly access?: "auto" | "range";
   /** @default {6} */
   readonly concurrencyMax?: number;
   readonly timeoutMs?: number;

@@ -65,8 +65,7 @@ test("openSnapshot() refuses wrong options, naming them", async () => {
     });
   }
   await rejects(openSnapshot({ store, access: "mmap" as "memory" }), {
-    message:
-      'Cannot use option "access" as it must be one of "auto", "memory", "download", "range", "hydrate": ' +
+    message: 'Cannot use option "access" as it must be one of "auto", "memory", "download", "range", "hydrate": ' +
       'current value is "mmap"',
   });
 });

@@ -81,11 +81,10 @@ test("SnapshotReader.stats() over ranges counts pages at hand, and keys known to
   equal(shards.get(0)!.filterHits, filterHits);
 });
 
-test("openSnapshot() over ranges keeps to its concurrencyMax", async () => {
-  const store = await published();
+test("openSnapshot() over ranges keeps to its concurrencyMax, also when many shards are opened at once", async () => {
+  const store = await published(32);
   await using http = await served(store);
   await using reader = await openSnapshot({ store: http.store, access: "range", concurrencyMax: 3 });
-  await reader.warm({ shards: [0, 1, 2, 3] });
   let underWay = 0;
   let most = 0;
   http.server.fault = async () => {
@@ -94,9 +93,21 @@ test("openSnapshot() over ranges keeps to its concurrencyMax", async () => {
     underWay--;
     return null;
   };
-  const values = await Promise.all(upTo(200).map((index) => reader.get(index * 20)));
-  values.forEach((value, index) => checkRow(value, index * 20));
+  const values = await reader.getMany(upTo(200).map((index) => index * 20));
+  for (const [id, value] of values) checkRow(value, id);
   equal(most, 3);
+});
+
+test("SnapshotReader.get() over ranges: waiting for its turn takes nothing off a request's time", async () => {
+  await using http = await served(await published(2));
+  const options = { store: http.store, access: "range", concurrencyMax: 2, timeoutMs: 300 } as const;
+  await using reader = await openSnapshot(options);
+  http.server.delayMs = 20;
+  const ids = upTo(60).map((index) => index * 66);
+  const startedMs = performance.now();
+  const values = await Promise.all(ids.map((id) => reader.get(id)));
+  ok(performance.now() - startedMs > 300);
+  values.forEach((value, index) => checkRow(value, ids[index]!));
 });
 
 /** A store whose requests' signals are kept. */
