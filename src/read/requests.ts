@@ -126,9 +126,6 @@ export class Requests {
     const stored = await (hedged === undefined ? send(signal) : hedged(send, signal, this.#gate));
     this.#learn(clock.monotonicMs() - startedMs, stored.parts.reduce((sum, part) => sum + part.byteLength, 0));
     return stored;
-    } finally {
-    leave();
-    }
   }
 
   #learn(ms: number, bytes: number): void {
@@ -160,7 +157,7 @@ export class Requests {
     const { signal } = options;
     const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
     return {
-      options: { ...options, signal: timer === undefined ? signal : either },
+      options: timer === undefined ? options : { ...options, signal: either },
       end,
       fail(error) {
         end();
