@@ -51,7 +51,7 @@ export interface ReaderOptions {
    */
   readonly cacheBytesMax?: number | undefined;
   /**
-   * Shards that are opened, and range requests that are under way, at the same time. Workers of Cloudflare may have 6.
+   * Shards that are opened, and requests that are under way, at the same time. Workers of Cloudflare may have 6.
    * @default {8}
    */
   readonly concurrencyMax?: number | undefined;

@@ -105,12 +105,11 @@ const doors: readonly [name: string, open: Open, reading: Reading][] = [
   ["hydrate", opener("hydrate"), "both"],
 ];
 
-/** Bytes to spoil: in a soak all; of small objects all, of large ones those where structure is, and some others. */
+/** Bytes to spoil: of small objects all, of large ones those where structure is, and some others; in a soak more. */
 function places(bytes: Uint8Array, isThorough: boolean): number[] {
   const all = [...bytes.keys()];
-  if (isSoak) return all;
-  if (!isThorough) return all.filter((at) => at % 797 === 3 || at % 4096 === 1);
-  if (bytes.length <= 4096) return all;
+  if (!isThorough) return all.filter((at) => at % (isSoak ? 31 : 797) === 3 || at % 4096 === 1);
+  if (isSoak || bytes.length <= 4096) return all;
   return all.filter((at) => at % 4096 < 24 || at % 47 === 7 || (at < 120 && at % 3 === 0));
 }
 
