@@ -3,6 +3,8 @@
  * @module
  */
 
+const ALIVE_MS = 10_000;
+
 /** A semaphore whose waiting may be given up. */
 export class Gate {
   #free: number;
@@ -19,11 +21,15 @@ export class Gate {
     const leave = this.tryEnter();
     if (leave !== null) return leave;
     await new Promise<void>((resolve, reject) => {
+      // Workers take a request for hung that waits for nothing but what another request will do.
+      const isAlive = setInterval(() => {}, ALIVE_MS);
       const go = (): void => {
+        clearInterval(isAlive);
         signal?.removeEventListener("abort", giveUp);
         resolve();
       };
       const giveUp = (): void => {
+        clearInterval(isAlive);
         this.#queue.delete(go);
         reject(signal!.reason);
       };

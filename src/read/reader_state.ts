@@ -84,7 +84,11 @@ export class ReaderState {
   async #closeNow(): Promise<void> {
     if (this.#isClosed) return; // Receivers of events may close the reader as well.
     this.#isClosed = true;
-    this.#refreshEnd?.abort(closedError());
+    try {
+      this.#refreshEnd?.abort(closedError());
+    } catch {
+      // A Worker's request may not abort what another one began; that ends by itself.
+    }
     this.emit({ name: "reader.closed", payload: { num_handles: this.handleCount } });
     await this.#refreshing;
     await this.#active.retire();
