@@ -187,6 +187,34 @@ test("SnapshotReader.getMany() over ranges asks for no leaf twice, and for near 
   }
 });
 
+test("openSnapshot() over ranges: a copy under other ETags, or none, costs no more than what was published", async () => {
+  const store = memoryStore();
+  await publish(store, 100_000);
+  const keys = keysApart({ store, leaves: await leavesOf(store) }, 20).keys;
+  const copy = new Map<string, Uint8Array>();
+  for (const { key } of (await Array.fromAsync(store.list(""))).flat()) {
+    copy.set(key, await (await store.get(key)).bytes());
+  }
+  await using http = await served(copy);
+  for (const hasTags of [true, false]) {
+    const untagged: ReadableStore = {
+      url: http.store.url,
+      get: (key, options) => http.store.get(key, options),
+      getRanges: async (...request) => ({ ...await http.store.getRanges(...request), etag: null }),
+    };
+    await using reader = await openSnapshot({ store: hasTags ? http.store : untagged, access: "range" });
+    await reader.warm({ shards: [0] });
+    deepEqual(http.asked().sort(), ["guard", "manifest", "pointer", "sidecar"]);
+    for (const key of keys) {
+      checkRow(await reader.get(key), key);
+      deepEqual(http.asked(), ["db"]);
+    }
+    equal((await Array.fromAsync(reader.scan())).length, 100_000);
+    deepEqual(reader.info.warnings, []);
+    http.asked();
+  }
+});
+
 test("SnapshotReader over ranges without a guard: one GET for the shard, one for a row or an absent key", async () => {
   const store = memoryStore();
   await publish(store, 100_000, { guard: false });
