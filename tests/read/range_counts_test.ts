@@ -290,6 +290,18 @@ for (const name of [...sidecarSnapshots, "hash_max_keys"]) {
   });
 }
 
+test("SnapshotReader.warm() over ranges: rows fetched ahead cost nothing more", async () => {
+  const series = await bigSeries();
+  await using http = await served(series.store);
+  await using reader = await openSnapshot({ store: http.store, access: "range" });
+  const { keys } = keysApart(series, 64);
+  await reader.warm([...keys, 1, 3]);
+  http.asked();
+  for (const key of keys) checkRow(await reader.get(key), key);
+  equal((await reader.getMany(keys)).size, 64);
+  deepEqual(http.asked(), []);
+});
+
 test("SnapshotReader P8: over ranges nothing but GET is ever sent", async () => {
   const store = memoryStore();
   await publish(store, 5000);
