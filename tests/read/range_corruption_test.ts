@@ -120,7 +120,7 @@ function keyOfOne(store: SteadyStore, name: string): string {
 
 for (const name of OBJECTS) {
   for (const [door, open, reading] of doors) {
-    test(`openSnapshot() P7: a flipped bit in ${name} gives errors or nothing wrong, with access "${door}"`, async () => {
+    test(`openSnapshot() P7: a flipped bit in ${name} is an error or nothing wrong, access "${door}"`, async () => {
       const store = await (series ??= published());
       const key = keyOfOne(store, name);
       const good = store.objects.get(key)!.bytes;

@@ -91,7 +91,7 @@ function interiorKeys({ leaves }: BigSeries): number[] {
 }
 
 for (const [name, open] of [["openSnapshot()", openSnapshot], ["edge openSnapshot()", openAtEdge]] as const) {
-  test(`${name} P8: a row of a million costs two GETs to open, two at the same time for its shard, one for it`, async () => {
+  test(`${name} P8: one row of a million: two GETs to open, two at once for its shard, one for it`, async () => {
     const series = await bigSeries();
     await using http = await served(series.store);
     await using reader = await open({ store: http.store, access: "range" });
@@ -187,7 +187,7 @@ test("SnapshotReader.getMany() over ranges asks for no leaf twice, and for near 
   }
 });
 
-test("openSnapshot() over ranges: a copy under other ETags, or none, costs no more than what was published", async () => {
+test("openSnapshot() over ranges: copies under other ETags, or none, cost no more than what was published", async () => {
   const store = memoryStore();
   await publish(store, 100_000);
   const keys = keysApart({ store, leaves: await leavesOf(store) }, 20).keys;

@@ -201,7 +201,7 @@ test("openSnapshot() over ranges: the SDK's client repeats what failed for a mom
   await Promise.all(failing.map((index) => travel({ connect, fault, failing: index, expected: never })));
 });
 
-test("SnapshotReader.get() over ranges ends in time when the server never answers again, and works when it does", async () => {
+test("SnapshotReader.get() over ranges ends in time when the server stalls, and works when it answers", async () => {
   const { objects } = seriesAt(await twoVersions(), "");
   await using server = await startCountingProxy({ objects });
   const store = httpStore(server.url);

@@ -38,7 +38,7 @@ async function wordOfMany(reader: SnapshotReader, ids: readonly number[]): Promi
 }
 
 for (const access of ["range", "hydrate"] as const) {
-  test(`SnapshotReader.refresh() P1: a thousand lookups under way end on one snapshot each, with access "${access}"`, async () => {
+  test(`SnapshotReader.refresh() P1: lookups under way end on one snapshot each, with access "${access}"`, async () => {
     const store = memoryStore();
     const refs = [await publish(store, "1")];
     await using http = await served(store);

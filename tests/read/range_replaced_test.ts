@@ -61,7 +61,7 @@ for (const [guard, sidecar] of [[true, true], [true, false], [false, true], [fal
     equal(reader.info.warnings.length, sidecar && !guard ? 1 : 0);
   });
 
-  test(`SnapshotReader P1, P7: a shard of other bytes is an error, then read as it is or refused, ${with_}`, async () => {
+  test(`SnapshotReader P1, P7: a shard of other bytes is an error, then read or refused, ${with_}`, async () => {
     const { store, key, bytes } = await version("old", { guard, sidecar });
     const other = ofLength(await version("new", { guard, sidecar }), bytes.length);
     await using http = await served(store);

@@ -148,7 +148,7 @@ test("hedgeAfterMs: a second request overtakes one that stalls, which is given u
   equal(reader.stats().requests, requests + 4);
 });
 
-test("hedgeAfterMs: what comes in time is asked for once, and the first answer counts when the second one is late", async () => {
+test("hedgeAfterMs: what comes in time is asked for once, and the first of two answers counts", async () => {
   await using http = await served(await published(1));
   const { store, signals } = watched(http.server.url);
   await using reader = await openSnapshot({ store, access: "range", hedgeAfterMs: 2000 });
