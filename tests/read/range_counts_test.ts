@@ -187,7 +187,7 @@ test("SnapshotReader.getMany() over ranges asks for no leaf twice, and for near 
   }
 });
 
-test("openSnapshot() over ranges: copies under other ETags, or none, cost no more than what was published", async () => {
+test("openSnapshot() over ranges: copies under other ETags, or none, cost what the original costs", async () => {
   const store = memoryStore();
   await publish(store, 100_000);
   const keys = keysApart({ store, leaves: await leavesOf(store) }, 20).keys;
