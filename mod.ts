@@ -28,7 +28,7 @@ export type { Backend, BackendSpec } from "./src/backends/backend.ts";
 export { sqliteBackend, type SqliteBackendOptions } from "./src/backends/sqlite_backend.ts";
 export type { Key, KeyEncoding } from "./src/routing/key.ts";
 export { hashSharding, type HashShardingOptions, type Sharding, singleShard } from "./src/routing/sharding.ts";
-export type { Manifest, ManifestRef, ShardEntry } from "./src/snapshots/manifest.ts";
+export type { LazyManifest, Manifest, ManifestRef, ShardDirectory, ShardEntry } from "./src/snapshots/manifest.ts";
 export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
 export { history, rollBack } from "./src/snapshots/history.ts";
 export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";

@@ -58,7 +58,12 @@ export interface ScanRange {
   readonly signal?: AbortSignal;
 }
 
-/** Looks rows up in one shard. Keys are encoded; values are copies that the caller owns. */
+/**
+ * Looks rows up in one shard. Keys are encoded; values are copies that the caller owns.
+ *
+ * Where the shard stays in the store, disposing only lets go of memory: of very many shards those that were not used
+ * lately are disposed of, while lookups may be under way or still come.
+ */
 export interface ShardReader extends AsyncDisposable {
   /** The value, or null. Gives the value itself where no waiting is needed: await it either way. */
   get(key: Uint8Array, signal?: AbortSignal): Uint8Array | null | Promise<Uint8Array | null>;

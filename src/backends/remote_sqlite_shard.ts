@@ -6,7 +6,7 @@
  * overflows, and a key that is not there costs none.
  * @module
  */
-import { CorruptFileError, ReaderStateError } from "../errors.ts";
+import { CorruptFileError } from "../errors.ts";
 import { SharedTask } from "../shared_task.ts";
 import { openDatabase } from "../sqlite/database_reader.ts";
 import { parseFileHeader } from "../sqlite/file_header.ts";
@@ -37,7 +37,6 @@ export class RemoteSqliteShard implements AsyncDisposable {
   #slot = 0;
   #open: OpenShard | null = null;
   #opening: SharedTask<OpenShard> | null = null;
-  #isClosed = false;
   #withSidecar: boolean;
   #withGuard: boolean;
 
@@ -89,11 +88,9 @@ export class RemoteSqliteShard implements AsyncDisposable {
     await this.#opened(signal);
   }
 
-  /** Lets go of what is held in memory; lookups under way go on. */
+  /** Lets go of what is held in memory; lookups under way go on, and those to come begin anew. */
   [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true;
-    this.#open = null;
-    this.#shard.pages.drop(this.#slot);
+    this.#forget();
     return Promise.resolve();
   }
 
@@ -137,7 +134,6 @@ export class RemoteSqliteShard implements AsyncDisposable {
   }
 
   async #opened(signal?: AbortSignal): Promise<OpenShard> {
-    if (this.#isClosed) throw new ReaderStateError(`Cannot read "${this.#shard.url}" as its reader is closed`);
     if (this.#open !== null) return this.#open;
     if (this.#opening === null || this.#opening.isAborted) {
       this.#forget();
@@ -145,7 +141,7 @@ export class RemoteSqliteShard implements AsyncDisposable {
       const opening = this.#opening = new SharedTask(async (signal) => {
         try {
           const open = await this.#openNow(slot, signal);
-          if (this.#opening === opening && !this.#isClosed) this.#open = open;
+          if (this.#opening === opening) this.#open = open;
           return open;
         } finally {
           if (this.#opening === opening) this.#opening = null;

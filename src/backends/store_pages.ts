@@ -10,6 +10,7 @@ import { CorruptFileError, StoreError } from "../errors.ts";
 import { SharedTask } from "../shared_task.ts";
 import type { PageSource } from "../sqlite/page_source.ts";
 import type { Sidecar } from "../sqlite/sidecar.ts";
+import { replacedError } from "../stores/store.ts";
 import type { RemoteShard } from "./backend.ts";
 import type { Guard } from "./guard.ts";
 
@@ -167,12 +168,7 @@ export class StorePages implements PageSource {
       this.#etag = etag;
     }
     if (etag === this.#etag) return;
-    const { url } = this.#shard;
-    throw new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
-      url,
-      status: 412,
-      retryable: true,
-    });
+    throw replacedError(this.#shard.url);
   }
 
   #check(pageNumber: number, page: Uint8Array): void {

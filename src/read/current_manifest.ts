@@ -3,8 +3,7 @@
  * @module
  */
 import { ManifestParseError, ObjectNotFoundError, ReaderStateError } from "../errors.ts";
-import type { CurrentPointer, ManifestReader, ManifestStore } from "../snapshots/manifest_store.ts";
-import type { RequestOptions } from "../stores/store.ts";
+import type { CurrentPointer, ManifestOptions, ManifestReader, ManifestStore } from "../snapshots/manifest_store.ts";
 import { type LoadedManifest, loadNamed, requirePointer } from "./load_manifest.ts";
 
 /** Whether manifests can be listed: for pins by place, and for fallback where the pointer names no older ones. */
@@ -24,7 +23,7 @@ export function canList(manifests: ManifestReader): manifests is ManifestStore {
 export async function loadCurrentManifest(
   manifests: ManifestReader,
   fallbackAttempts: number,
-  options: RequestOptions,
+  options: ManifestOptions,
 ): Promise<LoadedManifest> {
   const pointer = await requirePointer(manifests, options);
   try {
@@ -42,7 +41,7 @@ async function fallBack(
     fallbackAttempts: number;
     failure: ManifestParseError;
   },
-  options: RequestOptions,
+  options: ManifestOptions,
 ): Promise<LoadedManifest> {
   let refs: readonly string[] = pointer.previous ?? [];
   if (pointer.previous === null && canList(manifests)) {

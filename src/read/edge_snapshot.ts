@@ -36,10 +36,12 @@ const parts: ReaderParts = {
   },
   openAccess: (_, means) => rangeAccess(means),
   manifestsOf: objectManifestReader,
+  lazily: () => true,
   async loadFirst(manifests, { pin, signal }) {
+    const request = { signal, lazily: true };
     return pin === undefined
-      ? await loadNamed(manifests, await requirePointer(manifests, { signal }), { signal })
-      : await loadManifestAt(manifests, pin as string, { signal });
+      ? await loadNamed(manifests, await requirePointer(manifests, request), request)
+      : await loadManifestAt(manifests, pin as string, request);
   },
 };
 
@@ -54,7 +56,8 @@ const checks = {
  *
  * The same reader as the package's own `openSnapshot`, less what would make a bundle large: it reads SQLite shards of
  * snapshots with hash sharding, over ranges; no scans, no borrowed shards, no events, no whole files, no older snapshot
- * in the place of a damaged one. It sends two GETs: one for the pointer, one for the manifest.
+ * in the place of a damaged one. It sends two GETs: one for the pointer, one for the manifest, and a third one where
+ * that lists more than 10,000 shards, of which it then reads what lookups need.
  *
  * @throws as the package's own `openSnapshot`.
  *

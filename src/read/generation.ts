@@ -3,8 +3,9 @@
  * @module
  */
 import type { ShardOpener, ShardReader } from "../backends/backend.ts";
+import { RecentResults } from "../recent_results.ts";
 import type { Router, RoutingSpec } from "../routing/router.ts";
-import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
+import { directoryOf, type Manifest, type ShardDirectory, type ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer } from "../snapshots/manifest_store.ts";
 import type { LoadedManifest } from "./load_manifest.ts";
 import type { ShardAccess } from "./shard_access.ts";
@@ -12,6 +13,8 @@ import { type FullShard, locateShard, type ShardPlace } from "./shard_objects.ts
 
 /** Up to so many shards the array of readers has a place for each, also for empty ones. */
 const DENSE_SHARDS_MAX = 1 << 20;
+/** So many shards of a lazy manifest stay open. */
+const RECENT_SHARDS_MAX = 4096;
 
 /** A manifest, and the warnings that are added to while its snapshot is read. */
 export type NotedManifest = Omit<LoadedManifest, "warnings"> & { readonly warnings: Set<string> };
@@ -29,6 +32,8 @@ export interface OpenMeans extends Pick<ShardPlace, "store" | "resolveStore"> {
 /** An opened snapshot. */
 export class Generation {
   readonly manifest: Manifest;
+  /** Where shards are found that the manifest does not list; undefined where it was read whole. */
+  readonly directory: ShardDirectory | undefined;
   readonly manifestRef: string;
   readonly router: Router;
   readonly mode: ShardAccess["mode"];
@@ -46,6 +51,7 @@ export class Generation {
   /** Use {@linkcode openGeneration}. */
   constructor(loaded: NotedManifest, router: Router, opened: OpenedShards) {
     this.manifest = loaded.manifest;
+    this.directory = directoryOf(loaded.manifest);
     this.manifestRef = loaded.ref;
     this.router = router;
     this.mode = opened.access.mode;
@@ -86,12 +92,17 @@ export class Generation {
   /** The reader of a shard; null when the shard is empty. A promise only where it has to be looked for. */
   readerAt(shardId: number, signal?: AbortSignal): ShardReader | null | Promise<ShardReader | null> {
     const reader = this.readers[shardId];
-    return reader === undefined ? this.#opened.find(shardId, signal) : reader;
+    if (reader !== undefined) return reader;
+    // Keys that have no shard are looked for in shard -1.
+    return this.directory === undefined || shardId < 0 ? null : this.#opened.recent.get(shardId, signal);
   }
 
   /** Numbers of the shards that may have rows, ascending. */
-  shardIds(): Iterable<number> {
-    return this.manifest.shards.map(({ shardId }) => shardId);
+  *shardIds(): Generator<number, void, undefined> {
+    const { shards, shardCount } = this.manifest;
+    for (const { shardId } of shards) yield shardId;
+    if (this.directory === undefined) return;
+    for (let shardId = 0; shardId < shardCount; shardId++) yield shardId;
   }
 
   /** Keeps the snapshot open; give each borrow back once with `release`. */
@@ -128,11 +139,12 @@ export class Generation {
   }
 }
 
-/** Shards that are open, how others are found, and what is to be disposed of after them. */
+/** Shards that are open, and what is to be disposed of after them. */
 interface OpenedShards {
   readonly readers: (ShardReader | null | undefined)[];
+  /** Shards of a lazy manifest that were asked for lately; there are none among `readers` then. */
+  readonly recent: RecentResults<ShardReader | null>;
   readonly access: ShardAccess;
-  find(shardId: number, signal?: AbortSignal): ShardReader | null | Promise<ShardReader | null>;
 }
 
 /**
@@ -141,13 +153,26 @@ interface OpenedShards {
  * @throws the first failure, when the other requests have ended; what had been opened is closed again.
  */
 export async function openGeneration(loaded: NotedManifest, means: OpenMeans): Promise<Generation> {
-  const { routing, shardCount } = loaded.manifest;
+  const { manifest } = loaded;
+  const { routing, shardCount, shards } = manifest;
   const router = means.routerOf(routing, shardCount);
+  const directory = directoryOf(manifest);
   // An absurd number of shards in a manifest must not cost memory: the array then has places for full shards only.
-  const readers = shardCount <= DENSE_SHARDS_MAX ? new Array<ShardReader | null>(shardCount).fill(null) : [];
-  const opened: OpenedShards = { readers, access: await means.openAccess(), find: () => null };
+  const isDense = directory === undefined && shardCount <= DENSE_SHARDS_MAX;
+  const readers = isDense ? new Array<ShardReader | null>(shardCount).fill(null) : [];
+  const access = await means.openAccess();
+  const place = { ...means, fileName: means.opener.fileName };
+  const open = async (shard: ShardEntry | null | undefined, signal: AbortSignal): Promise<ShardReader | null> =>
+    isFull(shard) ? await access.open(locateShard(manifest, shard, place), signal) : null;
+  const recent = new RecentResults<ShardReader | null>({
+    countMax: RECENT_SHARDS_MAX,
+    find: async (shardId, signal) => await open(await directory?.entry(shardId, signal), signal),
+    // Lookups under way on it go on, as it holds nothing but memory.
+    onDrop: (reader) => void reader?.[Symbol.asyncDispose]().then(undefined, () => {}),
+  });
+  const opened: OpenedShards = { readers, recent, access };
   try {
-    await openShards(loaded.manifest, opened, means);
+    await openShards(readers, { shards, open, ...means });
     return new Generation(loaded, router, opened);
   } catch (error) {
     await closeAll(opened).catch(() => {}); // The first failure is the one to tell.
@@ -155,31 +180,36 @@ export async function openGeneration(loaded: NotedManifest, means: OpenMeans): P
   }
 }
 
-async function openShards(manifest: Manifest, { readers, access }: OpenedShards, means: OpenMeans): Promise<void> {
-  const { store, resolveStore, concurrencyMax } = means;
-  const place = { store, resolveStore, fileName: means.opener.fileName };
-  const queue = manifest.shards.filter(isFull);
+/** What {@linkcode openShards} goes by. */
+interface ShardQueue extends Pick<OpenMeans, "concurrencyMax" | "signal"> {
+  readonly shards: readonly ShardEntry[];
+  readonly open: (shard: ShardEntry, signal: AbortSignal) => Promise<ShardReader | null>;
+}
+
+async function openShards(readers: OpenedShards["readers"], queue: ShardQueue): Promise<void> {
+  const { shards, open, concurrencyMax } = queue;
   const failed = new AbortController();
-  const signal = means.signal === undefined ? failed.signal : AbortSignal.any([means.signal, failed.signal]);
+  const signal = queue.signal === undefined ? failed.signal : AbortSignal.any([queue.signal, failed.signal]);
   let next = 0;
   async function work(): Promise<void> {
     try {
-      for (let shard = queue[next++]; shard !== undefined && !signal.aborted; shard = queue[next++]) {
-        readers[shard.shardId] = await access.open(locateShard(manifest, shard, place), signal);
+      for (let shard = shards[next++]; shard !== undefined && !signal.aborted; shard = shards[next++]) {
+        readers[shard.shardId] = await open(shard, signal);
       }
     } catch (error) {
       failed.abort(error);
     }
   }
-  await Promise.all(Array.from({ length: Math.min(concurrencyMax, queue.length) }, work));
+  await Promise.all(Array.from({ length: Math.min(concurrencyMax, shards.length) }, work));
   signal.throwIfAborted();
 }
 
-function isFull(shard: ShardEntry): shard is FullShard {
-  return shard.dbUrl !== null;
+function isFull(shard: ShardEntry | null | undefined): shard is FullShard {
+  return typeof shard?.dbUrl === "string";
 }
 
-async function closeAll({ readers, access }: OpenedShards): Promise<void> {
+async function closeAll({ readers, recent, access }: OpenedShards): Promise<void> {
+  recent.clear();
   // Unlike a loop over all numbers, this skips places that are not there.
   const outcomes = await Promise.allSettled(Object.values(readers).map((reader) => reader?.[Symbol.asyncDispose]()));
   await access[Symbol.asyncDispose]();

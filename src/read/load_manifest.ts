@@ -4,7 +4,7 @@
  */
 import { ReaderStateError } from "../errors.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
-import type { CurrentPointer, ManifestReader } from "../snapshots/manifest_store.ts";
+import type { CurrentPointer, ManifestOptions, ManifestReader } from "../snapshots/manifest_store.ts";
 import type { RequestOptions } from "../stores/store.ts";
 
 /** A manifest and how it was reached. */
@@ -31,7 +31,7 @@ export async function requirePointer(manifests: ManifestReader, options: Request
 export async function loadNamed(
   manifests: ManifestReader,
   pointer: CurrentPointer,
-  options: RequestOptions,
+  options: ManifestOptions,
 ): Promise<LoadedManifest> {
   return { manifest: await manifests.loadManifest(pointer.ref, options), ref: pointer.ref, pointer, warnings: [] };
 }
@@ -40,7 +40,7 @@ export async function loadNamed(
 export async function loadManifestAt(
   manifests: ManifestReader,
   ref: string,
-  { publishedAtMicros, ...options }: RequestOptions & { readonly publishedAtMicros?: number },
+  { publishedAtMicros, ...options }: ManifestOptions & { readonly publishedAtMicros?: number },
 ): Promise<LoadedManifest> {
   const manifest = await manifests.loadManifest(ref, options);
   const pointer: CurrentPointer = {

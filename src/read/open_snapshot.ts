@@ -6,6 +6,7 @@ import { createDigest } from "../bytes/fast_digest.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { backendOf } from "../registry.ts";
 import { routerOf } from "../routing/router_of.ts";
+import { directoryOf } from "../snapshots/manifest.ts";
 import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { isObjectStore } from "../stores/store.ts";
 import { RateLimiter } from "../token_bucket.ts";
@@ -14,10 +15,10 @@ import { hedged } from "./hedged.ts";
 import { checkOpenOptions } from "./open_options.ts";
 import { loadPinnedManifest } from "./pinned_manifest.ts";
 import { rangeAccess } from "./range_access.ts";
-import type { OpenSnapshotOptions } from "./read_options.ts";
+import type { CheckedOptions, OpenSnapshotOptions } from "./read_options.ts";
 import type { ReaderParts } from "./reader_parts.ts";
 import { ReaderState } from "./reader_state.ts";
-import { autoMode, checkedMode, memoryAccess, sizeOf } from "./shard_access.ts";
+import { autoMode, canRange, checkedMode, memoryAccess, sizeOf } from "./shard_access.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
 
@@ -27,7 +28,8 @@ const parts: ReaderParts = {
   hedged,
   async openAccess(manifest, rangeMeans) {
     const means = { ...rangeMeans, createDigest };
-    const mode = checkedMode(means.options.access, means.opener, autoMode(sizeOf(manifest)));
+    const chosen = directoryOf(manifest) === undefined ? autoMode(sizeOf(manifest)) : "range";
+    const mode = checkedMode(means.options.access, means.opener, chosen);
     if (mode === "memory") return memoryAccess(means);
     if (mode === "range") return rangeAccess(means);
     if (mode === "hydrate") {
@@ -43,12 +45,20 @@ const parts: ReaderParts = {
     const lister = objectManifestStore(whole, { ...places, clock });
     return Object.assign(reader, { list: lister.list.bind(lister) });
   },
-  loadFirst(manifests, { pin, fallbackAttempts, signal }) {
+  lazily,
+  loadFirst(manifests, options) {
+    const { pin, fallbackAttempts, signal } = options;
+    const request = { signal, lazily: lazily(options) };
     return pin === undefined
-      ? loadCurrentManifest(manifests, fallbackAttempts, { signal })
-      : loadPinnedManifest(manifests, pin, { signal });
+      ? loadCurrentManifest(manifests, fallbackAttempts, request)
+      : loadPinnedManifest(manifests, pin, request);
   },
 };
+
+/** Engines that the manifest names can all read ranges. */
+function lazily({ access, backend }: CheckedOptions): boolean {
+  return (access === "auto" || access === "range") && (backend === undefined || canRange(backend));
+}
 
 /**
  * Opens the snapshot that is current now, or the pinned one.
@@ -57,7 +67,8 @@ const parts: ReaderParts = {
  * manifest, and where whole files are read one per shard that has rows and is not cached: such a snapshot is read to
  * the end even if it is cleaned up meanwhile. With `access: "hydrate"` shards' files are requested in parts later on;
  * `stats().hydratedShards` tells how far that is. History is listed only for a pin by offset or run, and for falling
- * back where the pointer does not name older snapshots.
+ * back where the pointer does not name older snapshots. Of a manifest that lists more than 10,000 shards `"auto"` and
+ * `"range"` read the head alone, with one more request, and rows of shards when lookups need them (`info.isLazy`).
  *
  * @throws {ConfigValidationError} for wrong options, and for snapshots that have no keys to look up or are sharded in a
  * way that this version does not know.

@@ -4,8 +4,7 @@
  */
 import { ConfigValidationError, ReaderStateError } from "../errors.ts";
 import type { ManifestRef } from "../snapshots/manifest.ts";
-import type { ManifestReader } from "../snapshots/manifest_store.ts";
-import type { RequestOptions } from "../stores/store.ts";
+import type { ManifestOptions, ManifestReader } from "../snapshots/manifest_store.ts";
 import { canList } from "./current_manifest.ts";
 import { type LoadedManifest, loadManifestAt } from "./load_manifest.ts";
 import type { SnapshotPin } from "./read_options.ts";
@@ -19,7 +18,7 @@ import type { SnapshotPin } from "./read_options.ts";
 export async function loadPinnedManifest(
   manifests: ManifestReader,
   pin: SnapshotPin,
-  options: RequestOptions,
+  options: ManifestOptions,
 ): Promise<LoadedManifest> {
   if (typeof pin === "string") return await loadManifestAt(manifests, pin, options);
   const { ref, publishedAtMicros } = await findPinned(manifests, pin, options);
@@ -29,7 +28,7 @@ export async function loadPinnedManifest(
 async function findPinned(
   manifests: ManifestReader,
   pin: { readonly offset: number } | { readonly runId: string },
-  options: RequestOptions,
+  options: ManifestOptions,
 ): Promise<ManifestRef> {
   if (!canList(manifests)) {
     throw new ConfigValidationError(

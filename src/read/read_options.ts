@@ -29,8 +29,8 @@ import type { ReadableStore } from "../stores/store.ts";
  * - `"range"` fetches what a lookup needs, when it needs it: one GET for a row, none for a key that does not exist.
  * - `"hydrate"` reads ranges at first, downloads the shards meanwhile, those that were asked first, and then reads each
  *   one's file, checked byte by byte. A shard that cannot be downloaded stays in the store, with a warning.
- * - `"auto"` takes `"range"` when one shard has 16 MiB or all have 2 GiB, else whole files: in memory up to 256 MiB,
- *   else on disk. The reader of `./reader` always reads ranges.
+ * - `"auto"` takes `"range"` when one shard has 16 MiB, when all have 2 GiB, and when there are more than 10,000; else
+ *   whole files: in memory up to 256 MiB, else on disk. The reader of `./reader` always reads ranges.
  */
 export type AccessMode = "auto" | "memory" | "download" | "range" | "hydrate";
 

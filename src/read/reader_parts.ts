@@ -36,6 +36,8 @@ export interface ReaderParts {
    * @param store Counts requests; may read only, whatever the store itself can do.
    */
   manifestsOf(store: ReadableStore, places: ManifestReaderOptions, options: CheckedOptions): ManifestReader;
+  /** Whether manifests may be lazy, since shards are read when they are asked for. */
+  lazily(options: CheckedOptions): boolean;
   /** The manifest to begin with: the current one, or the one that the options pin. */
   loadFirst(manifests: ManifestReader, options: CheckedOptions): Promise<LoadedManifest>;
   /** Asks a second time where an answer is late. */

@@ -86,8 +86,8 @@ export class Requests {
       count(1, 0);
       const stored = await send(limit.options).catch(limit.fail);
       if (stored === null) limit.end();
-      count(0, stored?.sizeBytes ?? 0);
-      return stored === null ? null : withEnd(stored, limit.end);
+      // What is given up, as that of a manifest that is too long, does not count.
+      return stored === null ? null : withEnd(stored, { end: limit.end, read: (bytes) => count(0, bytes) });
     };
     return {
       url: inner.url,
@@ -174,26 +174,40 @@ interface TimeLimit {
   fail(error: unknown): never;
 }
 
-/** The same object; `end` is called when its content was read or given up. */
-function withEnd(stored: StoredObject, end: () => void): StoredObject {
+/** What is told about the content of an object. */
+interface Watch {
+  /** It was read, or given up. */
+  end(): void;
+  /** Bytes of it were read. */
+  read(bytes: number): void;
+}
+
+/** The same object, watched. */
+function withEnd(stored: StoredObject, watch: Watch): StoredObject {
   let body: StoredObject["body"] | undefined;
   return {
     etag: stored.etag,
     sizeBytes: stored.sizeBytes,
     get body() {
-      return body ??= streamWithEnd(stored.body, end);
+      return body ??= streamWithEnd(stored.body, watch);
     },
-    bytes: () => stored.bytes().finally(end),
+    bytes() {
+      watch.read(stored.sizeBytes);
+      return stored.bytes().finally(watch.end);
+    },
   };
 }
 
-function streamWithEnd(stream: StoredObject["body"], end: () => void): StoredObject["body"] {
+function streamWithEnd(stream: StoredObject["body"], { end, read }: Watch): StoredObject["body"] {
   const chunks = stream.getReader();
   return new ReadableStream({
     async pull(controller) {
       try {
         const { value, done } = await chunks.read();
-        if (!done) return controller.enqueue(value);
+        if (!done) {
+          read(value.byteLength);
+          return controller.enqueue(value);
+        }
         controller.close();
       } catch (error) {
         controller.error(error);

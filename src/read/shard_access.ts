@@ -50,15 +50,20 @@ export function autoMode({ sizeBytes, largestBytes }: SnapshotSize): ChosenMode 
  * @param chosen What `"auto"` would take.
  * @throws {ConfigValidationError} when it cannot.
  */
-export function checkedMode(access: AccessMode, { opens }: ShardOpener, chosen: ChosenMode): ChosenMode {
-  // Backends of one's own may not say.
-  const canRange = (opens as ShardOpener["opens"] | undefined)?.includes("remote") ?? false;
-  if (access === "auto") return chosen === "range" && !canRange ? "download" : chosen;
-  if (canRange || (access !== "range" && access !== "hydrate")) return access;
+export function checkedMode(access: AccessMode, opener: ShardOpener, chosen: ChosenMode): ChosenMode {
+  const isRangeFit = canRange(opener);
+  if (access === "auto") return chosen === "range" && !isRangeFit ? "download" : chosen;
+  if (isRangeFit || (access !== "range" && access !== "hydrate")) return access;
   throw new ConfigValidationError(
     `Cannot use option "access" as it must be "memory" or "download" with this engine: current value is "${access}"`,
     "access",
   );
+}
+
+/** Whether the engine can read parts of shards. */
+export function canRange({ opens }: ShardOpener): boolean {
+  // Backends of one's own may not say.
+  return (opens as ShardOpener["opens"] | undefined)?.includes("remote") ?? false;
 }
 
 /** What taking whole files takes. */

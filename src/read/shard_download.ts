@@ -6,10 +6,11 @@ import type { FileHandle } from "node:fs/promises";
 import type { ShardReader } from "../backends/backend.ts";
 import type { Clock } from "../clock.ts";
 import { StoreError } from "../errors.ts";
+import { replacedError } from "../stores/store.ts";
 import type { TokenBucket } from "../token_bucket.ts";
 import { type CacheSlot, DOWNLOAD_LOCK, HYDRATE_LOCK, writeFully } from "./cache_slot.ts";
 import type { Gate } from "./gate.ts";
-import { lengthError, replacedError, type ShardObject } from "./shard_objects.ts";
+import { lengthError, type ShardObject } from "./shard_objects.ts";
 
 // Not a static import: bundlers would lift it to the top of what must load on edge workers too.
 const fs = await import("node:fs/promises");

@@ -5,7 +5,7 @@
 import type { ObjectDigest } from "../backends/backend.ts";
 import { xxh3Hex } from "../bytes/xxh3.ts";
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
-import { ConfigValidationError, CorruptFileError, StoreError } from "../errors.ts";
+import { ConfigValidationError, CorruptFileError } from "../errors.ts";
 import { keyUnder } from "../snapshots/layout.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
@@ -140,13 +140,4 @@ export function lengthError(
     `Cannot use "${url}" as it must be ${sizeBytes} bytes long: current value is ${foundBytes}`,
     Math.min(sizeBytes, foundBytes),
   );
-}
-
-/** The error for an object of which two parts are of different versions. */
-export function replacedError(url: string): StoreError {
-  return new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
-    url,
-    status: 412,
-    retryable: true,
-  });
 }

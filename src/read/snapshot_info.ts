@@ -4,8 +4,10 @@
  */
 import type { JsonObject } from "../bytes/python_json.ts";
 import type { KeyEncoding } from "../routing/key.ts";
-import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
+import { ReaderStateError } from "../errors.ts";
+import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
 import type { Generation } from "./generation.ts";
+import { checkShardId } from "./look_up.ts";
 import type { ChosenMode } from "./shard_access.ts";
 import type { ShardStats } from "./shard_tallies.ts";
 
@@ -22,10 +24,12 @@ export interface SnapshotInfo {
   readonly manifestRef: string;
   /** Raised by every publish and roll back; null for pinned snapshots, and where Python wrote the pointer. */
   readonly generation: number | null;
-  /** Rows over all shards: repeated keys count. */
-  readonly rowCount: number;
-  /** Size of all shards together. */
-  readonly sizeBytes: number;
+  /** Rows over all shards: repeated keys count. Null where a lazy manifest does not tell: one that Python wrote. */
+  readonly rowCount: number | null;
+  /** Size of all shards together; null as above. */
+  readonly sizeBytes: number | null;
+  /** Whether the manifest has so many shards that they were not read: `reader.shard(…)` reads one. */
+  readonly isLazy: boolean;
   /** How the shards are accessed. */
   readonly access: ChosenMode;
   /** Fields of the manifest's column `custom`. */
@@ -67,7 +71,8 @@ export interface ReaderStats {
 
 /** Describes an opened snapshot. */
 export function infoOf(active: Generation, refreshWarning: string | null): SnapshotInfo {
-  const { manifest } = active;
+  const { manifest, directory } = active;
+  const { shards } = manifest;
   return {
     runId: manifest.runId,
     shardCount: manifest.shardCount,
@@ -78,26 +83,44 @@ export function infoOf(active: Generation, refreshWarning: string | null): Snaps
     publishedAtMicros: active.publishedAtMicros,
     manifestRef: active.manifestRef,
     generation: active.pointer.generation,
-    rowCount: manifest.shards.reduce((sum, { rowCount }) => sum + rowCount, 0),
-    sizeBytes: manifest.shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
+    rowCount: directory ? directory.rowCount : shards.reduce((sum, { rowCount }) => sum + rowCount, 0),
+    sizeBytes: directory ? directory.sizeBytes : shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
+    isLazy: directory !== undefined,
     access: active.mode,
     custom: manifest.custom,
     warnings: [...active.warnings, ...(refreshWarning === null ? [] : [refreshWarning])],
   };
 }
 
-/** Describes all shards of a manifest. */
+/** Describes all shards. @throws {ReaderStateError} when they were not read. */
 export function shardInfosOf(manifest: Manifest): ShardInfo[] {
+  if (directoryOf(manifest) !== undefined) {
+    throw new ReaderStateError("Cannot list the shards as there are too many to read them all: use reader.shard(id)");
+  }
   const entries = new Map<number, ShardEntry>(manifest.shards.map((shard) => [shard.shardId, shard]));
-  return Array.from({ length: manifest.shardCount }, (_, shardId) => {
-    const entry = entries.get(shardId);
-    return {
-      shardId,
-      rowCount: entry?.rowCount ?? 0,
-      sizeBytes: entry?.dbBytes ?? 0,
-      minKey: entry?.minKey ?? null,
-      maxKey: entry?.maxKey ?? null,
-      dbUrl: entry?.dbUrl ?? null,
-    };
-  });
+  return Array.from({ length: manifest.shardCount }, (_, shardId) => shardInfo(shardId, entries.get(shardId)));
+}
+
+/** Describes one shard. */
+export async function shardInfoOf(
+  { manifest, directory }: Generation,
+  shardId: number,
+  signal: AbortSignal | undefined,
+): Promise<ShardInfo> {
+  checkShardId(shardId, manifest.shardCount);
+  const entry = directory === undefined
+    ? manifest.shards.find((shard) => shard.shardId === shardId)
+    : await directory.entry(shardId, signal);
+  return shardInfo(shardId, entry);
+}
+
+function shardInfo(shardId: number, entry: ShardEntry | null | undefined): ShardInfo {
+  return {
+    shardId,
+    rowCount: entry?.rowCount ?? 0,
+    sizeBytes: entry?.dbBytes ?? 0,
+    minKey: entry?.minKey ?? null,
+    maxKey: entry?.maxKey ?? null,
+    dbUrl: entry?.dbUrl ?? null,
+  };
 }

@@ -66,7 +66,7 @@ export class SnapshotSource {
     }
     let loaded: LoadedManifest;
     try {
-      loaded = await loadNamed(this.#manifests, pointer, { signal });
+      loaded = await loadNamed(this.#manifests, pointer, { signal, lazily: this.#parts.lazily(this.#options) });
     } catch (error) {
       if (error instanceof ManifestParseError) return error;
       throw error;

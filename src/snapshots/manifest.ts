@@ -41,6 +41,29 @@ export interface Manifest {
   readonly shards: readonly ShardEntry[];
 }
 
+/** Finds the shards of a manifest one by one. */
+export interface ShardDirectory {
+  /** Rows and bytes of all shards together; null where the manifest does not tell, as those of the Python package. */
+  readonly rowCount: number | null;
+  readonly sizeBytes: number | null;
+  /**
+   * What the manifest says of a shard; null when it is empty. Costs a request or two, unless it was asked for lately.
+   *
+   * @throws {ManifestParseError} when the manifest turns out to be damaged; the store's errors.
+   */
+  entry(shardId: number, signal?: AbortSignal): Promise<ShardEntry | null>;
+}
+
+/** A manifest of so many shards that they were not read: `shards` is empty, ask the directory. */
+export interface LazyManifest extends Manifest {
+  readonly directory: ShardDirectory;
+}
+
+/** Finds the shards of a lazy manifest; undefined for manifests that were read whole. */
+export function directoryOf(manifest: Manifest): ShardDirectory | undefined {
+  return (manifest as Partial<LazyManifest>).directory;
+}
+
 /** A manifest and where it was found. */
 export interface ManifestRef {
   /** URL of the manifest object. */

@@ -31,6 +31,8 @@ export const MANIFEST_DIGEST = "manifest_xxh3_64";
 export const MANIFEST_ROWS = "manifest_rows";
 /** @see MANIFEST_DIGEST */
 export const ROW_DIGEST = "row_xxh3_64";
+/** Manifests with more rows let readers check single rows: nobody should have to read megabytes for one key. */
+export const WHOLE_SHARDS_MAX = 10_000;
 /** What stands in place of a digest while it is made. */
 export const NO_DIGEST = "0000000000000000";
 

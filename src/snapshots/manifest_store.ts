@@ -21,12 +21,18 @@ export interface PointerOptions extends RequestOptions {
   readonly known?: CurrentPointer;
 }
 
+/** What asking for a manifest takes. */
+export interface ManifestOptions extends RequestOptions {
+  /** Whether the manifest may be one of {@linkcode LazyManifest}: when it has very many shards, they are not read. */
+  readonly lazily?: boolean | undefined;
+}
+
 /** Reads manifests: all that an open reader needs. Sends GET only. */
 export interface ManifestReader {
   /** The pointer; null when nothing was ever published. @throws {ManifestParseError} */
   loadCurrent(options?: PointerOptions): Promise<CurrentPointer | null>;
   /** @throws {ManifestParseError} when it breaks its format; the store's errors when it cannot be had. */
-  loadManifest(ref: string, options?: RequestOptions): Promise<Manifest>;
+  loadManifest(ref: string, options?: ManifestOptions): Promise<Manifest>;
 }
 
 /** Publishes manifests and lists them. */

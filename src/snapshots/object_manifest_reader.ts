@@ -4,11 +4,11 @@
  */
 import { ConfigValidationError, ManifestParseError, ObjectNotFoundError } from "../errors.ts";
 import { anyFunction, checkFields, nonEmptyString, optional } from "../option_fields.ts";
-import type { ReadableStore, RequestOptions } from "../stores/store.ts";
+import type { ReadableStore } from "../stores/store.ts";
 import { joinUrl, keyUnder, manifestKeyOfRef } from "./layout.ts";
+import { openManifest } from "./lazy_manifest.ts";
 import type { Manifest } from "./manifest.ts";
-import { readManifest } from "./read_manifest.ts";
-import type { CurrentPointer, ManifestReader, PointerOptions } from "./manifest_store.ts";
+import type { CurrentPointer, ManifestOptions, ManifestReader, PointerOptions } from "./manifest_store.ts";
 import { parsePointer, POINTER_BYTES_MAX } from "./pointer.ts";
 
 /** Options of {@linkcode objectManifestReader}. */
@@ -90,10 +90,10 @@ interface ManifestPlaces {
   readonly resolveStore: ((url: string) => ReadableStore) | undefined;
 }
 
-async function loadManifest(places: ManifestPlaces, ref: string, request: RequestOptions): Promise<Manifest> {
+async function loadManifest(places: ManifestPlaces, ref: string, request: ManifestOptions): Promise<Manifest> {
   const { store, resolveStore } = places;
   const ownKey = keyUnder(store.url, ref);
-  if (ownKey !== null) return await readObject(store, [ownKey, ref], request);
+  if (ownKey !== null) return await openManifest(store, [ownKey, ref], request);
   const mirrored = await loadMirrored(places, ref, request);
   if (mirrored !== null) return mirrored;
   if (resolveStore === undefined) {
@@ -104,31 +104,22 @@ async function loadManifest(places: ManifestPlaces, ref: string, request: Reques
     );
   }
   const nameAt = ref.lastIndexOf("/") + 1;
-  return await readObject(resolveStore(ref.slice(0, Math.max(0, nameAt - 1))), [ref.slice(nameAt), ref], request);
+  return await openManifest(resolveStore(ref.slice(0, Math.max(0, nameAt - 1))), [ref.slice(nameAt), ref], request);
 }
 
 /** The manifest, when the store holds a copy of the series that the ref belongs to; else null. */
 async function loadMirrored(
   { store, resolveStore }: ManifestPlaces,
   ref: string,
-  request: RequestOptions,
+  request: ManifestOptions,
 ): Promise<Manifest | null> {
   const key = manifestKeyOfRef(ref);
   if (key === null) return null;
   try {
-    const manifest = await readObject(store, [key, ref], request);
+    const manifest = await openManifest(store, [key, ref], request);
     return keyUnder(manifest.s3Prefix, ref) === key ? manifest : null;
   } catch (error) {
     if (error instanceof ObjectNotFoundError && resolveStore !== undefined) return null;
     throw error;
   }
-}
-
-async function readObject(
-  store: ReadableStore,
-  [key, ref]: readonly [string, string],
-  request: RequestOptions,
-): Promise<Manifest> {
-  const object = await store.get(key, request);
-  return await readManifest(await object.bytes(), ref);
 }

@@ -10,7 +10,7 @@
  * `writer_info` hold JSON.
  * @module
  */
-import { ManifestParseError } from "../errors.ts";
+import { CorruptFileError, ManifestParseError } from "../errors.ts";
 import { type Database, openDatabase } from "../sqlite/database_reader.ts";
 import { memoryPages } from "../sqlite/page_source.ts";
 import type { RowidRow } from "../sqlite/rowid_table.ts";
@@ -67,6 +67,19 @@ export function manifestRow(columns: readonly string[], { values }: Pick<RowidRo
   return Object.fromEntries(columns.map((name, index) => [name.toLowerCase(), values[index]]));
 }
 
+/** The row of `build_meta`. @throws {CorruptFileError} */
+export async function readMeta(database: Database, signal?: AbortSignal): Promise<ManifestRow> {
+  const table = database.rowidTable("build_meta");
+  for await (const [row] of table.rows({ signal })) return manifestRow(table.columns, row!);
+  throw new CorruptFileError('Cannot read the table "build_meta" as it must have a row', -1);
+}
+
+/** The error for tables that cannot be read. */
+export function tablesError(ref: string, cause: unknown): ManifestParseError {
+  const reason = cause instanceof Error ? `: ${cause.message}` : "";
+  return new ManifestParseError(`Cannot read the tables of the manifest "${ref}"${reason}`, ref, { cause });
+}
+
 function isSqlite(bytes: Uint8Array): boolean {
   return new TextDecoder().decode(bytes.subarray(0, 16)) === "SQLite format 3\0";
 }
@@ -74,12 +87,9 @@ function isSqlite(bytes: Uint8Array): boolean {
 async function readTables(bytes: Uint8Array, ref: string): Promise<{ meta: ManifestRow; shards: ManifestRow[] }> {
   try {
     const database = await openDatabase(memoryPages(bytes));
-    const [meta] = await readRows(database, "build_meta");
-    if (meta === undefined) throw new Error('the table "build_meta" has no row');
-    return { meta, shards: await readRows(database, "shards") };
+    return { meta: await readMeta(database), shards: await readRows(database, "shards") };
   } catch (cause) {
-    const reason = cause instanceof Error ? `: ${cause.message}` : "";
-    throw new ManifestParseError(`Cannot read the tables of the manifest "${ref}"${reason}`, ref, { cause });
+    throw tablesError(ref, cause);
   }
 }
 

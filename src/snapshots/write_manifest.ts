@@ -23,11 +23,10 @@ import {
   ownFields,
   ROW_DIGEST,
   rowDigest,
+  WHOLE_SHARDS_MAX,
   withOwn,
 } from "./manifest_digest.ts";
 
-/** Manifests with more rows let readers check single rows: nobody should have to read megabytes for one key. */
-const WHOLE_SHARDS_MAX = 10_000;
 /** As many empty shards are listed; where there are more, each shard takes a bit. */
 const EMPTY_LIST_MAX = 1000;
 /** Empty shards of more are not recorded, and the manifest has to be read whole. */
@@ -92,22 +91,24 @@ function signedRows(manifest: Manifest): { meta: MetaRow; shards: ShardRow[] } {
   }
   const record = rowsRecord(manifest);
   const shards = manifest.shards.map((shard) =>
-    record === null ? shardRow(shard) : signed((digest) => {
-      const row = shardRow({ ...shard, writerInfo: withOwn(shard.writerInfo, { [ROW_DIGEST]: digest }) });
-      return [row, rowDigest(manifest.runId, row, digest)];
-    })
+    record === null ? shardRow(shard) : signed(
+      (digest) => shardRow({ ...shard, writerInfo: withOwn(shard.writerInfo, { [ROW_DIGEST]: digest }) }),
+      (row) => rowDigest(manifest.runId, row, NO_DIGEST),
+    )
   );
-  const meta = signed((digest) => {
-    const fields = { [MANIFEST_DIGEST]: digest, [MANIFEST_ROWS]: record ?? undefined };
-    const row = buildMetaRow({ ...manifest, custom: withOwn(manifest.custom, fields) });
-    return [row, manifestDigest(row, record === null ? shards : [], digest)];
-  });
+  const meta = signed(
+    (digest) => {
+      const fields = { [MANIFEST_DIGEST]: digest, [MANIFEST_ROWS]: record ?? undefined };
+      return buildMetaRow({ ...manifest, custom: withOwn(manifest.custom, fields) });
+    },
+    (row) => manifestDigest(row, record === null ? shards : [], NO_DIGEST),
+  );
   return { meta, shards };
 }
 
 /** Renders a row without its digest, then with it. */
-function signed<R>(render: (digest: string) => [row: R, digest: string]): R {
-  return render(render(NO_DIGEST)[1])[0];
+function signed<R>(render: (digest: string) => R, digestOf: (row: R) => string): R {
+  return render(digestOf(render(NO_DIGEST)));
 }
 
 /** What a large manifest says of its rows; null for others. */

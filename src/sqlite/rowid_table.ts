@@ -19,7 +19,7 @@ export interface RowidRow {
 
 /** What a scan over rows takes. */
 export interface RowsOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How many sibling pages are loaded together, where the source can do that. */
@@ -46,6 +46,8 @@ interface Walk {
 export class RowidTable {
   /** Names of the columns, in the order of the `CREATE TABLE` statement. */
   readonly columns: readonly string[];
+  /** Position in `columns` of the one that is another name of the row id; -1 without one. */
+  readonly rowidColumn: number;
   readonly #shape: TreeShape;
   readonly #rootPage: number;
   readonly #definition: TableDefinition;
@@ -55,6 +57,7 @@ export class RowidTable {
     this.#rootPage = rootPage;
     this.#definition = definition;
     this.columns = definition.columns.map((column) => column.name);
+    this.rowidColumn = definition.rowidColumn;
   }
 
   /** Position of a column in `values`; -1 when there is none. Case does not matter, as in SQL. */

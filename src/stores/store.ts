@@ -2,6 +2,7 @@
  * Where objects lie: the interfaces that every store implements. Keys are relative to the store's `url`.
  * @module
  */
+import { StoreError } from "../errors.ts";
 
 /** A span of bytes: `offset` from the start, `lengthBytes` from 1 up. */
 export interface ByteRange {
@@ -129,4 +130,13 @@ export interface ObjectStore extends ReadableStore {
 /** Whether a store can write and list as well as read. */
 export function isObjectStore(store: ReadableStore): store is ObjectStore {
   return "put" in store && "list" in store;
+}
+
+/** The error for an object of which two parts are of different versions. */
+export function replacedError(url: string): StoreError {
+  return new StoreError(`Cannot read "${url}" on as the object was replaced meanwhile: read it anew`, {
+    url,
+    status: 412,
+    retryable: true,
+  });
 }
