@@ -209,9 +209,7 @@ export class RemoteSqliteShard implements AsyncDisposable {
         return null;
       }
       const sidecar = decodeSidecar(bytes);
-      if (sidecar.tag === null && !this.#withGuard) {
-        throw new SidecarDeclined("it is not bound to a version of the file");
-      }
+      if (sidecar.tag === null) throw new SidecarDeclined("it is not bound to a version of the file");
       const { pageSizeBytes } = parseFileHeader(sidecar.page(1) ?? new Uint8Array(0), this.#shard.sizeBytes);
       if (pageSizeBytes !== sidecar.pageSizeBytes) throw new SidecarDeclined("its pages are of another length");
       return sidecar;

@@ -95,9 +95,9 @@ export class StorePages implements PageSource {
     return Array.from({ length }, (_, index) => firstPage + index);
   }
 
-  /** Finds out whether the sidecar belongs to the file, with one request if nothing has shown it yet. */
+  /** Finds out whether the sidecar belongs to the file, with one request if none has shown it yet. */
   async bind(signal?: AbortSignal): Promise<void> {
-    if (this.#sidecar === null || this.#guard !== null || this.#etag !== undefined) return;
+    if (this.#sidecar === null || this.#etag !== undefined) return;
     this.#accept((await this.#shard.read({ offset: 0, lengthBytes: this.pageSizeBytes }, signal)).etag);
   }
 
@@ -157,8 +157,7 @@ export class StorePages implements PageSource {
    */
   #accept(etag: string | null): void {
     if (this.#etag === undefined) {
-      // A guard tells by itself which pages are those of the recorded file, so that copies under other ETags do too.
-      if (this.#sidecar !== null && this.#guard === null && !isSameTag(etag, this.#sidecar.tag)) {
+      if (this.#sidecar !== null && !isSameTag(etag, this.#sidecar.tag)) {
         throw new SidecarDeclined(
           etag === null
             ? "the store tells no strong ETag"

@@ -243,18 +243,6 @@ test("StorePages declines a sidecar of another version, or none told, whoever as
   }
 });
 
-test("StorePages believes a sidecar beside a guard, whatever the ETag of the copy", async () => {
-  for (const etag of ['"2"', null]) {
-    const { pages, asked, steering } = setUp({ sidecar: sidecarOf('"1"'), guard });
-    steering.etag = etag;
-    await pages.bind();
-    deepEqual(await pages.loadMany([5, 7]), [pageOf(5), pageOf(7)]);
-    deepEqual(asked, ["7"]);
-    steering.etag = '"3"';
-    await rejects(pages.load(8), { status: 412 });
-  }
-});
-
 test("StorePages.chain() follows the sidecar, else takes the pages that follow, and none beyond the file", () => {
   const { pages } = setUp({ sidecar: sidecarOf('"1"') });
   deepEqual(pages.chain(30, 3), [30, 33, 31]);
