@@ -13,7 +13,7 @@ import type { Router } from "./router.ts";
  * 100,000, and each shard costs an upload, a row of the manifest and, on reading, an open file or connection: a million
  * shards are a slip of the keyboard. A power of two lets shard numbers be kept in 16 bits. Reading has no such limit.
  */
-export const SHARDS_MAX = 65_536;
+export const SHARDS_MAX = 1_000_000;
 
 /** How a writer gives rows their shards; made by a function such as {@linkcode hashSharding}. */
 export type Sharding = FixedSharding | CountedSharding;
@@ -37,13 +37,13 @@ export interface CountedSharding {
 
 /** Exactly one of the two. */
 export interface HashShardingOptions {
-  /** Number of shards, from 1 to 65,536. */
+  /** Number of shards, from 1 to 1,000,000. */
   readonly shards?: number;
   /** Rows per shard on average; the number of shards follows from the number of rows. */
   readonly keysPerShard?: number;
 }
 
-const SHARDS_EXPECTED = "a whole number from 1 to 65,536";
+const SHARDS_EXPECTED = "a whole number from 1 to 1,000,000";
 
 const hashShardingOptions: v.GenericSchema<HashShardingOptions> = v.strictObject({
   shards: v.exactOptional(v.pipe(

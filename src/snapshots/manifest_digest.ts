@@ -37,9 +37,8 @@ export const WHOLE_SHARDS_MAX = 10_000;
 export const NO_DIGEST = "0000000000000000";
 
 const OWN = "shardyfusion";
-const META_COLUMNS =
-  "run_id created_at num_dbs s3_prefix key_col sharding db_path_template shard_prefix format_version key_encoding custom"
-    .split(" ");
+const META_COLUMNS = ("run_id created_at num_dbs s3_prefix key_col sharding db_path_template shard_prefix " +
+  "format_version key_encoding custom").split(" ");
 const SHARD_COLUMNS = "db_id db_url attempt row_count db_bytes min_key max_key checkpoint_id writer_info".split(" ");
 
 /** What a large manifest says of its rows. */

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
 import type { Backend, ShardReader } from "../../src/backends/backend.ts";
 import { ShardyfusionError } from "../../src/errors.ts";
-import { openSnapshot as openAtEdge } from "../../src/read/edge_snapshot.ts";
+import { openSnapshot as openAtEdge } from "../../src/edge/edge_snapshot.ts";
 import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { hashRouter } from "../../src/routing/hash_router.ts";
 import type { Manifest } from "../../src/snapshots/manifest.ts";

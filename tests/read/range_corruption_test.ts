@@ -4,7 +4,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
 import { ShardyfusionError } from "../../src/errors.ts";
-import { openSnapshot as openAtEdge } from "../../src/read/edge_snapshot.ts";
+import { openSnapshot as openAtEdge } from "../../src/edge/edge_snapshot.ts";
 import type { KeyReader } from "../../src/read/key_reader.ts";
 import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import type { AccessMode, OpenSnapshotOptions } from "../../src/read/read_options.ts";

@@ -2,7 +2,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { after, test } from "node:test";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
-import { openSnapshot as openAtEdge } from "../../src/read/edge_snapshot.ts";
+import { openSnapshot as openAtEdge } from "../../src/edge/edge_snapshot.ts";
 import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import type { SnapshotReader } from "../../src/read/snapshot_reader.ts";
 import { hashSharding } from "../../src/routing/mod.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 export { type EdgeReaderOptions, openSnapshot } from "./edge_snapshot.ts";
-export type { KeyReader } from "./key_reader.ts";
-export type { AccessMode, LookUpOptions, ReaderOptions } from "./read_options.ts";
-export type { ReaderStats, ShardInfo, SnapshotInfo } from "./snapshot_info.ts";
-export type { ShardStats } from "./shard_tallies.ts";
+export type { KeyReader } from "../read/key_reader.ts";
+export type { AccessMode, LookUpOptions, ReaderOptions } from "../read/read_options.ts";
+export type { ReaderStats, ShardInfo, SnapshotInfo } from "../read/snapshot_info.ts";
+export type { ShardStats } from "../read/shard_tallies.ts";
 export { httpStore, type HttpStoreOptions } from "../stores/http_store.ts";

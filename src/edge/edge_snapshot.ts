@@ -7,13 +7,13 @@ import { ConfigValidationError } from "../errors.ts";
 import { nonEmptyString, optional } from "../option_fields.ts";
 import { hashRouter } from "../routing/hash_router.ts";
 import { objectManifestReader } from "../snapshots/object_manifest_reader.ts";
-import { KeyReader } from "./key_reader.ts";
-import { loadManifestAt, loadNamed, requirePointer } from "./load_manifest.ts";
-import { rangeAccess } from "./range_access.ts";
-import { checkOptions, oneOf, readerChecks, type ReaderOptions } from "./read_options.ts";
-import type { ReaderParts } from "./reader_parts.ts";
-import { ReaderState } from "./reader_state.ts";
-import { SnapshotSource } from "./snapshot_source.ts";
+import { KeyReader } from "../read/key_reader.ts";
+import { loadManifestAt, loadNamed, requirePointer } from "../read/load_manifest.ts";
+import { rangeAccess } from "../read/range_access.ts";
+import { checkOptions, oneOf, readerChecks, type ReaderOptions } from "../read/read_options.ts";
+import type { ReaderParts } from "../read/reader_parts.ts";
+import { ReaderState } from "../read/reader_state.ts";
+import { SnapshotSource } from "../read/snapshot_source.ts";
 
 /** Options of the reader for the edge. */
 export interface EdgeReaderOptions extends ReaderOptions {
