@@ -39,7 +39,7 @@ test("hashSharding() refuses rows that would take too many shards, and says what
   throws(() => sharding.routerFor(10 * SHARDS_MAX + 1), {
     code: "CONFIG_VALIDATION",
     path: "hashSharding.keysPerShard",
-    message: /at least 11 for 655361 rows/,
+    message: /at least 11 for 10000001 rows/,
   });
 });
 
