@@ -7,7 +7,8 @@ import { CorruptFileError } from "../errors.ts";
 import { Cursor } from "./cursor.ts";
 import { INTERIOR_INDEX, LEAF_INDEX } from "./format.ts";
 import { hashKeyBytes, type KeyHash, KeyIndex } from "./key_index.ts";
-import { columnsOf, type KeyValueTree } from "./lookup.ts";
+import { columnsOf } from "./key_value_columns.ts";
+import type { KeyValueTree } from "./lookup.ts";
 import { type Payload, u16At } from "./tree_shape.ts";
 
 /**

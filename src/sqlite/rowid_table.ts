@@ -4,8 +4,7 @@
  */
 import { isSameName, type TableDefinition } from "./create_table.ts";
 import { INTERIOR_TABLE, LEAF_TABLE } from "./format.ts";
-import { checkedPage, loadTogether } from "./overflow.ts";
-import { copyPart } from "./payload_part.ts";
+import { checkedPage, copyPart, loadTogether } from "./overflow.ts";
 import { decodeRecord, type SqlValue } from "./record.ts";
 import { corruptLink, corruptPage, DEPTH_MAX, payloadAt, type TreeShape, u16At, u32At } from "./tree_shape.ts";
 import { signedVarintAt, varintAt, varintEnd } from "./varint.ts";

@@ -4,9 +4,9 @@
  */
 import { Cursor } from "./cursor.ts";
 import type { KeyValueTable } from "./key_value_table.ts";
-import { columnsOf, type KeyValueTree, Lookup } from "./lookup.ts";
-import { feed } from "./overflow.ts";
-import { copyPart } from "./payload_part.ts";
+import { columnsOf } from "./key_value_columns.ts";
+import { type KeyValueTree, Lookup } from "./lookup.ts";
+import { copyPart, feed } from "./overflow.ts";
 
 /** A row of a key-value table; both are copies that the caller owns. */
 export type KeyValueRow = [key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>];
@@ -70,9 +70,10 @@ export async function* scanTable(
 async function cursorAt(tree: KeyValueTree, { from, signal }: KeyRange): Promise<Cursor> {
   const { shape, rootPage } = tree;
   if (from === undefined) return new Cursor(shape, rootPage);
-  const lookup = new Lookup(tree).beginSeek(from);
+  const lookup = new Lookup(tree).begin(from);
+  lookup.path = [];
   await feed(shape, lookup, signal);
-  return Cursor.from(shape, lookup.path ?? []);
+  return Cursor.from(shape, lookup.path);
 }
 
 /** Negative, 0 or positive, as SQLite orders blobs: by bytes, then the shorter first. */

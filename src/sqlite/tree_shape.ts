@@ -27,8 +27,7 @@ export interface TreeShape {
 export function treeShape(source: PageSource, header: FileHeader): TreeShape {
   if (source.pageSizeBytes !== header.pageSizeBytes) {
     throw new CorruptFileError(
-      `Cannot read pages of ${source.pageSizeBytes} bytes as they must be as long as the file header says: ` +
-        `current value is ${header.pageSizeBytes}`,
+      `Cannot read pages of ${source.pageSizeBytes} bytes as the file has pages of ${header.pageSizeBytes}`,
       16,
     );
   }
@@ -61,6 +60,12 @@ export function corruptLink(shape: TreeShape, namedBy: number, pageNumber: numbe
       `${namedBy === 0 ? "the schema" : `page ${namedBy}`}: pages go from 1 to ${shape.pageCount}`,
     Math.max(namedBy - 1, 0) * shape.pageSizeBytes,
   );
+}
+
+/** The page that a link leads to. @throws {CorruptFileError} when there is none, or it is page 1. */
+export function checkLink(shape: TreeShape, namedBy: number, pageNumber: number): number {
+  if (pageNumber < 2 || pageNumber > shape.pageCount) throw corruptLink(shape, namedBy, pageNumber);
+  return pageNumber;
 }
 
 /** The big-endian u16 at an offset. */
@@ -115,20 +120,13 @@ export interface PayloadPlace {
  */
 export function payloadAt(shape: TreeShape, place: PayloadPlace): Payload {
   const { bytes, pageStart, pageNumber, start, sizeBytes } = place;
+  const { usableBytes, pageCount } = shape;
   const offset = start - pageStart;
-  const local = localBytes(shape.usableBytes, place.localMax, sizeBytes);
-  const overflowCount = Math.ceil((sizeBytes - local) / (shape.usableBytes - 4));
-  const localEnd = offset + local + (overflowCount > 0 ? 4 : 0);
-  if (localEnd > shape.usableBytes) {
-    throw corruptPage(shape, [pageNumber, offset], `a row of ${sizeBytes} bytes reaches past the end of the page`);
+  const local = localBytes(usableBytes, place.localMax, sizeBytes);
+  const overflowCount = Math.ceil((sizeBytes - local) / (usableBytes - 4));
+  if (offset + local + (overflowCount && 4) > usableBytes || overflowCount >= pageCount) {
+    throw corruptPage(shape, [pageNumber, offset], `a row of ${sizeBytes} bytes does not fit the page or the file`);
   }
-  if (overflowCount >= shape.pageCount) {
-    throw corruptPage(shape, [pageNumber, offset], `a row of ${sizeBytes} bytes does not fit the file`);
-  }
-  let overflowPage = 0;
-  if (overflowCount > 0) {
-    overflowPage = u32At(bytes, start + local);
-    if (overflowPage < 2 || overflowPage > shape.pageCount) throw corruptLink(shape, pageNumber, overflowPage);
-  }
+  const overflowPage = overflowCount && checkLink(shape, pageNumber, u32At(bytes, start + local));
   return { bytes, start, localBytes: local, sizeBytes, overflowPage, overflowCount, pageNumber, offset };
 }
