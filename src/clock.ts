@@ -22,13 +22,14 @@ export function systemClock(): Clock {
       return last;
     },
     monotonicMs: () => performance.now(),
-    sleep: abortableSleep,
+    sleep,
   };
 }
 
-function abortableSleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+/** Resolves after `delayMs`; rejects with the signal's reason as soon as it is aborted. */
+export function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
+    signal?.throwIfAborted();
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", onAbort);
       resolve();
@@ -37,6 +38,6 @@ function abortableSleep(delayMs: number, signal?: AbortSignal): Promise<void> {
       clearTimeout(timer);
       reject(signal!.reason);
     }
-    signal?.addEventListener("abort", onAbort, { once: true });
+    signal?.addEventListener("abort", onAbort);
   });
 }

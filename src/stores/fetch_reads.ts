@@ -2,26 +2,40 @@
  * Reading objects by plain HTTP: what stores that send their requests by `fetch` have in common.
  * @module
  */
-import { ShardyfusionError, StoreError } from "../errors.ts";
+import { sleep } from "../clock.ts";
+import { StoreError } from "../errors.ts";
 import { requireKey } from "./object_key.ts";
 import { type RangeAnswer, rangesTogether } from "./range_reads.ts";
-import type { ByteRange, ReadableStore, StoredObject } from "./store.ts";
-import { notFoundError, rangeError, readExactly, reasonOf, requireRanges, storedObject } from "./stored_object.ts";
+import type { ByteRange, ReadableStore, RequestOptions, StoredObject, StoredRanges } from "./store.ts";
+import { checkedBody, notFoundError, rangeError, readExactly, requestError, requireRanges } from "./stored_object.ts";
 
-/** Sends one GET for the path of an object, which is percent-encoded, relative and checked. */
-export type SendGet = (
-  path: string,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal | undefined,
-) => Promise<Response>;
+/** How the requests of a store are sent. */
+export interface FetchReadsOptions {
+  /** Sends one GET for the path of an object, which is percent-encoded, relative and checked. */
+  send(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+  ): Promise<Response>;
+  /** Tries per request, the first included. @default {3} */
+  readonly attemptsMax?: number | undefined;
+}
 
 /** A body up to this length is read where only a range of it was wanted; longer ones up to four times the range. */
 const WHOLE_BYTES_MAX = 1 << 20;
+/** Before the second try; doubled for each further one. */
+const DELAY_MS = 50;
+/** No longer is a server left alone that asks for it. */
+const RETRY_AFTER_MS_MAX = 2000;
+
+/** What is said of some statuses beside their number. */
+const HINTS: Readonly<Record<number, string>> = {
+  403: ": access is denied, or there is no such object",
+  416: ": the range reaches past the end",
+};
 const PACKED = "the server compresses what it sends: have it leave the bytes as they are";
-const CONTENT_RANGE = /^bytes (?:(\d+)-(\d+)|\*)\/(?:(\d+)|\*)$/;
 
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
-type Headers = Readonly<Record<string, string>>;
 
 /**
  * The store whose requests `send` sends.
@@ -30,119 +44,163 @@ type Headers = Readonly<Record<string, string>>;
  * | --- | --- |
  * | 200, 206, 304 | the object, the range, null; anything that does not fit what was asked is a `StoreError` |
  * | 404, 410 | `ObjectNotFoundError`, but `StoreError` where S3 says that there is no such bucket |
- * | 416 | `StoreError` |
  * | 403 | `StoreError`: S3 tells nobody that an object is missing who may not list |
- * | 408, 429, 5xx, no answer | `StoreError`, retryable |
+ * | 408, 429, 5xx, none, half of one | asked again; `StoreError`, retryable, when no try is left |
  * | all else | `StoreError` |
+ *
+ * Tries are 50 ms, 100 ms and so on apart, or as many seconds as `Retry-After` says, up to 2. Ranges and `bytes()` that
+ * break off are read anew from their beginning; `body` is not, as its beginning was given away.
  *
  * @param url What the store calls itself; also in errors, so that signatures in a query do not show there.
  */
-export function fetchReads(url: string, send: SendGet): ReadableStore {
-  const source = { url, send };
-  return {
-    url,
-    async get(key, { signal } = {}) {
-      return await objectOf(await ask(source, key, { signal }), { url: `${url}/${key}`, signal });
-    },
-    async getIfChanged(key, etag, { signal } = {}) {
-      const response = await ask(source, key, { headers: { "if-none-match": etag }, signal });
-      // A server may know nothing of conditions and send the same again.
-      const isSame = response.status === 304 || strongTag(response) === etag;
-      if (!isSame) return await objectOf(response, { url: `${url}/${key}`, signal });
-      giveUp(response);
-      return null;
-    },
-    async getRanges(key, ranges, { signal } = {}) {
-      requireRanges(ranges);
-      const readOne = (range: ByteRange, signal: AbortSignal) => rangeOf(source, key, { range, signal });
-      return await rangesTogether(`${url}/${key}`, ranges, { signal, readOne });
-    },
-  };
+export function fetchReads(url: string, options: FetchReadsOptions): ReadableStore {
+  return new FetchReads(url, options);
 }
 
-interface Source {
-  readonly url: string;
-  readonly send: SendGet;
-}
-
-interface Asked {
-  readonly headers?: Headers;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Sends a request; throws for each status that is no answer to any request of ours. */
-async function ask(source: Source, key: string, { headers, signal }: Asked): Promise<Response> {
-  requireKey(key);
-  signal?.throwIfAborted();
-  const url = `${source.url}/${key}`;
-  let response: Response;
-  try {
-    response = await source.send(encodedPath(key), { "accept-encoding": "identity", ...headers }, signal);
-  } catch (error) {
-    throw requestError(error, { url, signal });
-  }
-  if ([200, 206, 304, 416].includes(response.status)) return response;
-  throw await statusError(url, response, signal);
-}
-
-interface Expected {
-  readonly url: string;
+/** A request, and what is made of its answer. */
+interface Asked<T> {
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal | undefined;
+  /** Those that answer the request. */
+  readonly statuses: readonly number[];
+  /** An answer that has come already, for the first try. */
+  readonly response?: Response;
+  /** @param isAgain Whether the answer is not that of the first try. */
+  take(response: Response, isAgain: boolean): T | Promise<T>;
 }
 
-async function objectOf(response: Response, { url, signal }: Expected): Promise<StoredObject> {
-  const { status } = response;
-  if (status !== 200) throw refused(response, { url, what: `status ${status} does not fit the request` });
-  const etag = strongTag(response);
-  const sizeBytes = lengthOf(response);
-  if (sizeBytes !== null) {
-    const openBody = (): Body => bodyOf(response);
-    return storedObject({ etag, sizeBytes, url, signal, openBody });
+class FetchReads implements ReadableStore {
+  readonly url: string;
+  readonly #options: FetchReadsOptions;
+
+  constructor(url: string, options: FetchReadsOptions) {
+    this.url = url;
+    this.#options = options;
   }
-  const bytes = await response.arrayBuffer().catch((error) => {
-    throw requestError(error, { url, signal });
-  });
-  if (isStillEncoded(response, bytes)) throw refused(response, { url, what: PACKED });
-  const openBody = (): Body => bodyOf(new Response(bytes));
-  return storedObject({ etag, sizeBytes: bytes.byteLength, url, signal, openBody });
+
+  get(key: string, { signal }: RequestOptions = {}): Promise<StoredObject> {
+    return this.#ask(key, {
+      signal,
+      statuses: [200],
+      take: (response) => this.#objectOf(key, response, signal),
+    });
+  }
+
+  getIfChanged(key: string, etag: string, { signal }: RequestOptions = {}): Promise<StoredObject | null> {
+    return this.#ask(key, {
+      headers: { "if-none-match": etag },
+      signal,
+      statuses: [200, 304],
+      take: (response) => {
+        // A server may know nothing of conditions and send the same again.
+        const isSame = response.status === 304 || strongTag(response) === etag;
+        if (!isSame) return this.#objectOf(key, response, signal);
+        giveUp(response);
+        return null;
+      },
+    });
+  }
+
+  async getRanges(key: string, ranges: readonly ByteRange[], { signal }: RequestOptions = {}): Promise<StoredRanges> {
+    requireRanges(ranges);
+    const url = `${this.url}/${key}`;
+    return await rangesTogether(url, ranges, {
+      signal,
+      readOne: (range, signal) =>
+        this.#ask(key, {
+          headers: { range: `bytes=${range.offset}-${range.offset + range.lengthBytes - 1}` },
+          signal,
+          statuses: [200, 206],
+          take: (response) => rangeOf(response, range, { url, signal }),
+        }),
+    });
+  }
+
+  /** Asks until there is an answer that can be taken, or a try fails for good. */
+  async #ask<T>(key: string, { headers, signal, statuses, response, take }: Asked<T>): Promise<T> {
+    requireKey(key);
+    const { send, attemptsMax = 3 } = this.#options;
+    const url = `${this.url}/${key}`;
+    for (let attempt = 0, answer = response;; attempt++, answer = undefined) {
+      let delayMs = DELAY_MS * 2 ** attempt;
+      try {
+        signal?.throwIfAborted();
+        answer ??= await send(encodedPath(key), { "accept-encoding": "identity", ...headers }, signal);
+        if (statuses.includes(answer.status)) return await take(answer, attempt > 0);
+        const wantedMs = Number(answer.headers.get("retry-after")) * 1000 || 0;
+        delayMs = Math.max(delayMs, Math.min(wantedMs, RETRY_AFTER_MS_MAX));
+        throw await statusError(url, answer);
+      } catch (thrown) {
+        const error = requestError(thrown, { url, signal });
+        if (!(error instanceof StoreError && error.retryable && attempt + 1 < attemptsMax)) throw error;
+      }
+      await sleep(delayMs, signal);
+    }
+  }
+
+  async #objectOf(key: string, response: Response, signal: AbortSignal | undefined): Promise<StoredObject> {
+    const url = `${this.url}/${key}`;
+    const etag = strongTag(response);
+    let sizeBytes = lengthOf(response);
+    if (sizeBytes === null) {
+      const bytes = await response.arrayBuffer();
+      if (isStillEncoded(response, bytes)) throw refused(response, { url, what: PACKED });
+      sizeBytes = bytes.byteLength;
+      response = new Response(bytes);
+    }
+    const expected = { url, sizeBytes, signal };
+    let body: Body | undefined;
+    return {
+      etag,
+      sizeBytes,
+      get body() {
+        return body ??= checkedBody(bodyOf(response), expected);
+      },
+      bytes: () =>
+        this.#ask(key, {
+          signal,
+          statuses: [200],
+          response,
+          take(answer, isAgain) {
+            if (!isAgain || strongTag(answer) === etag) return readExactly(bodyOf(answer), expected);
+            throw refused(answer, { url, what: "the object was replaced meanwhile: read it anew", retryable: true });
+          },
+        }),
+    };
+  }
 }
 
 /** Deno unpacks nothing when it was asked to get nothing packed; the other runtimes do, and keep the header too. */
 function isStillEncoded(response: Response, bytes: ArrayBuffer): boolean {
-  if (!isEncoded(response)) return false;
   const [first, second] = new Uint8Array(bytes);
   const isGzip = first === 0x1f && second === 0x8b;
-  return isGzip || response.headers.get("content-length") === String(bytes.byteLength);
+  return isEncoded(response) && (isGzip || response.headers.get("content-length") === `${bytes.byteLength}`);
 }
 
-interface RangeAsked {
-  readonly range: ByteRange;
-  readonly signal: AbortSignal;
+interface Place {
+  readonly url: string;
+  readonly signal: AbortSignal | undefined;
 }
 
-async function rangeOf(source: Source, key: string, { range, signal }: RangeAsked): Promise<RangeAnswer> {
+async function rangeOf(response: Response, range: ByteRange, { url, signal }: Place): Promise<RangeAnswer> {
   const { offset, lengthBytes } = range;
   const end = offset + lengthBytes;
-  const response = await ask(source, key, { headers: { range: `bytes=${offset}-${end - 1}` }, signal });
-  const url = `${source.url}/${key}`;
-  const { status } = response;
-  const isWhole = status === 200;
-  const [, first, last, total] = CONTENT_RANGE.exec(response.headers.get("content-range") ?? "") ?? [];
-  const sizeBytes = isWhole ? lengthOf(response) : total === undefined ? null : Number(total);
-  if (status === 416 || (sizeBytes !== null && end > sizeBytes)) {
+  const isWhole = response.status === 200;
+  const [place = "", total] = response.headers.get("content-range")?.split("/") ?? [];
+  const sizeBytes = isWhole ? lengthOf(response) : Number(total) || null;
+  if (sizeBytes !== null && end > sizeBytes) {
     giveUp(response);
     throw rangeError(url, range, sizeBytes);
   }
+  if (isEncoded(response)) throw refused(response, { url, what: PACKED });
   if (isWhole && (sizeBytes === null || sizeBytes > Math.max(WHOLE_BYTES_MAX, 4 * lengthBytes))) {
     throw refused(response, { url, what: `the server answers ranges with the whole object: use access "download"` });
   }
-  if (isEncoded(response)) throw refused(response, { url, what: PACKED });
-  if (!isWhole && (Number(first) !== offset || Number(last) !== end - 1)) {
-    const what = "the answer is not of the range that was asked for, or CORS does not expose Content-Range";
-    throw refused(response, { url, what, retryable: first !== undefined });
+  if (!isWhole && (place !== `bytes ${offset}-${end - 1}` || total === undefined)) {
+    const what = "the answer is of another range, or CORS does not expose Content-Range";
+    throw refused(response, { url, what, retryable: total !== undefined });
   }
-  const length = isWhole ? sizeBytes! : lengthBytes;
-  const bytes = await readExactly(bodyOf(response), { sizeBytes: length, url, signal });
+  const bytes = await readExactly(bodyOf(response), { sizeBytes: isWhole ? sizeBytes! : lengthBytes, url, signal });
   return { etag: strongTag(response), sizeBytes, bytes: isWhole ? bytes.slice(offset, end) : bytes };
 }
 
@@ -159,49 +217,16 @@ export function encodedPath(key: string): string {
   return key.split("/").map(encodeURIComponent).join("/").replaceAll("%3D", "=");
 }
 
-/** What {@linkcode requestError} tells of a request. */
-export interface LostRequest {
-  /** Without a query. */
-  readonly url: string;
-  readonly signal: AbortSignal | undefined;
-  /** @default {"read"} */
-  readonly verb?: string;
-}
-
-/** The error for a request that got no answer: the signal's reason when that ended it. */
-export function requestError(thrown: unknown, { url, signal, verb = "read" }: LostRequest): unknown {
-  if (signal?.aborted) return signal.reason;
-  if (thrown instanceof ShardyfusionError) return thrown;
-  const reason = reasonOf(thrown);
-  if (!/subrequest|too many api requests/i.test(reason)) {
-    return new StoreError(`Cannot ${verb} "${url}": there was no answer: ${reason}`, { url, retryable: true });
-  }
-  return new StoreError(
-    `Cannot ${verb} "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or ` +
-      `raise the plan's limit of subrequests; a smaller concurrencyMax does not help`,
-    { url },
-  );
-}
-
-async function statusError(url: string, response: Response, signal: AbortSignal | undefined): Promise<unknown> {
+async function statusError(url: string, response: Response): Promise<StoreError> {
   const { status } = response;
-  const code = await errorCode(response);
-  if (signal?.aborted) return signal.reason;
+  // The code in what S3 says about a failure; never the rest, which may repeat what was signed.
+  const [, code = ""] = /<Code>(\w+)</.exec(await response.text().catch(() => "")) ?? [];
   if ((status === 404 || status === 410) && code !== "NoSuchBucket") return notFoundError(url);
-  const hint = status === 403 ? ": access is denied, or there is no such object" : "";
-  return new StoreError(`Cannot read "${url}": the server says ${status}${code && ` (${code})`}${hint}`, {
+  return new StoreError(`Cannot read "${url}": the server says ${status} ${code}${HINTS[status] ?? ""}`, {
     url,
     status,
     retryable: status === 408 || status === 429 || status >= 500,
   });
-}
-
-/** The code in what S3 says about a failure; never the rest, which may repeat what was signed. */
-async function errorCode(response: Response): Promise<string> {
-  const chunks = response.body?.getReader();
-  const first = await chunks?.read().catch(() => undefined);
-  chunks?.cancel().catch(() => {});
-  return /<Code>(\w+)</.exec(new TextDecoder().decode(first?.value))?.[1] ?? "";
 }
 
 function giveUp(response: Response): void {

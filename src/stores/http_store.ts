@@ -3,6 +3,7 @@
  * @module
  */
 import { ConfigValidationError } from "../errors.ts";
+import { anyFunction, checkFields, integerFrom, optional } from "../option_fields.ts";
 import { fetchReads } from "./fetch_reads.ts";
 import type { ReadableStore } from "./store.ts";
 
@@ -12,9 +13,19 @@ export interface HttpStoreOptions {
   readonly url: string | URL;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Sends the requests instead of the global `fetch`: for proxies, retries, service bindings. */
+  /** Sends the requests instead of the global `fetch`: for proxies, service bindings. */
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+  /** Tries per request, the first included. @default {3} */
+  readonly attemptsMax?: number | undefined;
 }
+
+const CHECKS = {
+  // Checked when it is parsed, as the general error would show what may be secret.
+  url: () => null,
+  headers: () => null,
+  fetch: optional(anyFunction),
+  attemptsMax: optional(integerFrom(1)),
+};
 
 /**
  * A store that reads by HTTP, with the runtime's `fetch` and nothing else.
@@ -24,7 +35,10 @@ export interface HttpStoreOptions {
  * allow the header `If-None-Match` and expose `Content-Range`, `Content-Length` and `ETag`.
  *
  * Caches on the way answer as they like: the pointer object needs `Cache-Control: no-cache` for readers to see a new
- * snapshot at once. Requests are sent once; what failed for a moment is told by `retryable`.
+ * snapshot at once.
+ *
+ * What failed for a moment (no answer or half of one, 408, 429, 5xx) is asked again, up to `attemptsMax` tries 50 ms,
+ * 100 ms and so on apart, or after the seconds that `Retry-After` says, up to 2. Only `body`, the stream, is not.
  *
  * @throws {ConfigValidationError} when an option is wrong.
  *
@@ -38,11 +52,15 @@ export interface HttpStoreOptions {
  */
 export function httpStore(place: string | URL | HttpStoreOptions): ReadableStore {
   const options = typeof place === "string" || place instanceof URL ? { url: place } : place;
+  checkFields(options, "httpStore", CHECKS);
   const { origin, pathname, search } = checkedBase(options.url);
   const base = `${origin}${pathname}`.replace(/\/+$/, "");
-  return fetchReads(base, (path, headers, signal) => {
-    const init = { headers: { ...options.headers, ...headers }, ...(signal && { signal }) };
-    return (options.fetch ?? globalThis.fetch)(`${base}/${path}${search}`, init);
+  return fetchReads(base, {
+    attemptsMax: options.attemptsMax,
+    send(path, headers, signal) {
+      const init = { headers: { ...options.headers, ...headers }, ...(signal && { signal }) };
+      return (options.fetch ?? globalThis.fetch)(`${base}/${path}${search}`, init);
+    },
   });
 }
 

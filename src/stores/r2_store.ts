@@ -4,7 +4,6 @@
  */
 import { ObjectNotFoundError, ShardyfusionError, StoreError } from "../errors.ts";
 import { checkFields, nonEmptyString, optional, refuseOption } from "../option_fields.ts";
-import { requestError } from "./fetch_reads.ts";
 import { requireFolder, requireKey, requirePrefix } from "./object_key.ts";
 import type { R2BucketBinding, R2Condition, R2ObjectInfo, R2Page } from "./r2_bucket.ts";
 import { rangesTogether } from "./range_reads.ts";
@@ -27,6 +26,7 @@ import {
   preconditionError,
   rangeError,
   readExactly,
+  requestError,
   requireHeadBytes,
   requireRanges,
   requireState,

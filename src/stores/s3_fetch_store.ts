@@ -4,7 +4,7 @@
  */
 import { AwsV4Signer } from "aws4fetch";
 import { ConfigValidationError } from "../errors.ts";
-import { anyFunction, checkFields, nonEmptyString, optional } from "../option_fields.ts";
+import { anyFunction, checkFields, integerFrom, nonEmptyString, optional } from "../option_fields.ts";
 import type { CredentialProvider, S3Credentials } from "./credentials.ts";
 import { encodedPath, fetchReads } from "./fetch_reads.ts";
 import { parseS3Url } from "./s3_url.ts";
@@ -24,8 +24,10 @@ export interface S3FetchStoreOptions {
   readonly region?: string | undefined;
   /** Whether the bucket stands in the path or in the host's name. Default: path with an endpoint, else host name. */
   readonly addressingStyle?: "path" | "virtual" | "auto" | undefined;
-  /** Sends the requests instead of the global `fetch`: for retries and time-outs. */
+  /** Sends the requests instead of the global `fetch`: for proxies, service bindings. */
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+  /** Tries per request, the first included. @default {3} */
+  readonly attemptsMax?: number | undefined;
 }
 
 /** How long before their end credentials are not used any more. */
@@ -34,7 +36,8 @@ const EXPIRATION_MARGIN_MS = 300_000;
 /**
  * A place in a bucket, for reading, through the package `aws4fetch` and the runtime's `fetch`.
  *
- * Requests are sent once; what failed for a moment is told by `retryable`.
+ * What failed for a moment (no answer or half of one, 408, 429, 5xx) is asked again, up to `attemptsMax` tries 50 ms,
+ * 100 ms and so on apart, or after the seconds that `Retry-After` says, up to 2. Only `body`, the stream, is not.
  *
  * @throws {ConfigValidationError} when an option is wrong.
  *
@@ -57,6 +60,7 @@ export function s3FetchStore(options: S3FetchStoreOptions): ReadableStore {
       ["path", "virtual", "auto"].includes(String(value)) ? null : '"path", "virtual" or "auto"'
     ),
     fetch: optional(anyFunction),
+    attemptsMax: optional(integerFrom(1)),
   });
   requireKeys(options.credentials);
   const { bucket, prefix } = parseS3Url(options.url, "s3FetchStore.url");
@@ -64,7 +68,7 @@ export function s3FetchStore(options: S3FetchStoreOptions): ReadableStore {
   const base = `${bucketUrl(bucket, { ...options, region })}/${encodedPath(prefix)}`;
   const credentialsNow = cachedCredentials(options.credentials);
   const signingKeys = new Map<string, ArrayBuffer>();
-  return fetchReads(`s3://${bucket}/${prefix}`, async (path, headers, signal) => {
+  async function send(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined) {
     const { accessKeyId, secretAccessKey, sessionToken } = await credentialsNow();
     signal?.throwIfAborted();
     const signer = new AwsV4Signer({
@@ -83,7 +87,8 @@ export function s3FetchStore(options: S3FetchStoreOptions): ReadableStore {
       headers: signed.headers,
       ...(signal && { signal }),
     });
-  });
+  }
+  return fetchReads(`s3://${bucket}/${prefix}`, { send, attemptsMax: options.attemptsMax });
 }
 
 function requireKeys(value: S3FetchStoreOptions["credentials"]): void {

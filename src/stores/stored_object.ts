@@ -2,7 +2,13 @@
  * What the stores share in answering: bodies of a known length, ranges, preconditions.
  * @module
  */
-import { ConfigValidationError, ObjectNotFoundError, PreconditionFailedError, StoreError } from "../errors.ts";
+import {
+  ConfigValidationError,
+  ObjectNotFoundError,
+  PreconditionFailedError,
+  ShardyfusionError,
+  StoreError,
+} from "../errors.ts";
 import type { ByteRange, Precondition, StoredObject } from "./store.ts";
 
 /** A stored object whose body is opened when it is first asked for. */
@@ -47,76 +53,92 @@ export async function readExactly(
   body: StoredObject["body"],
   expected: ExpectedBody,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const reader = checkedReader(body, expected);
   const bytes = new Uint8Array(expected.sizeBytes);
   let filled = 0;
-  for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) {
+  for await (const chunk of checkedChunks(body.getReader(), expected)) {
     bytes.set(chunk, filled);
     filled += chunk.byteLength;
   }
   return bytes;
 }
 
-function checkedBody(body: StoredObject["body"], expected: ExpectedBody): StoredObject["body"] {
-  const reader = checkedReader(body, expected);
+/** The same body; reading it fails as {@linkcode readExactly} does. */
+export function checkedBody(body: StoredObject["body"], expected: ExpectedBody): StoredObject["body"] {
+  const reader = body.getReader();
+  const chunks = checkedChunks(reader, expected);
   return new ReadableStream({
     async pull(controller) {
-      const chunk = await reader.read();
-      if (chunk === undefined) controller.close();
-      else controller.enqueue(chunk);
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
     },
-    cancel: (reason) => reader.cancel(reason),
+    async cancel(reason) {
+      // The reader first, as the generator ends only when its read does.
+      await reader.cancel(reason);
+      await chunks.return();
+    },
   }, { highWaterMark: 0 });
-}
-
-interface CheckedReader {
-  /** Undefined at the end. */
-  read(): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  cancel(reason: unknown): Promise<void>;
 }
 
 /**
  * Passes chunks on, and fails, retryably, when the body breaks off or is longer or shorter than announced, and with the
  * signal's reason when that ends it: HTTP clients differ in what they notice and what they call it.
  */
-function checkedReader(body: StoredObject["body"], { sizeBytes, url, signal }: ExpectedBody): CheckedReader {
-  const reader = body.getReader();
+async function* checkedChunks(
+  reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+  { sizeBytes, url, signal }: ExpectedBody,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const giveUp = (): void => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener("abort", giveUp);
   let passedBytes = 0;
-  async function cancel(reason: unknown): Promise<void> {
-    signal?.removeEventListener("abort", onAbort);
-    await reader.cancel(reason);
-  }
-  const onAbort = (): void => void cancel(signal?.reason).catch(() => {});
-  signal?.addEventListener("abort", onAbort);
-  return {
-    cancel,
-    async read() {
-      try {
-        signal?.throwIfAborted();
-        const { done, value } = await reader.read();
-        signal?.throwIfAborted();
-        passedBytes += value?.byteLength ?? 0;
-        if (done ? passedBytes < sizeBytes : passedBytes > sizeBytes) {
-          const message = `Cannot read "${url}" to its end: ${passedBytes} of ${sizeBytes} bytes arrived`;
-          throw new StoreError(message, { url, retryable: true });
-        }
-        if (done) signal?.removeEventListener("abort", onAbort);
-        return value;
-      } catch (error) {
-        await cancel(error).catch(() => {});
-        if (signal?.aborted) throw signal.reason;
-        if (error instanceof StoreError) throw error;
-        throw new StoreError(`Cannot read "${url}" to its end: ${reasonOf(error)}`, { url, retryable: true });
+  try {
+    while (true) {
+      signal?.throwIfAborted();
+      const { done, value } = await reader.read();
+      passedBytes += value?.byteLength ?? 0;
+      if (done ? passedBytes < sizeBytes : passedBytes > sizeBytes) {
+        throw new Error(`${passedBytes} of ${sizeBytes} bytes arrived`);
       }
-    },
-  };
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    throw requestError(error, { url, signal });
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+    giveUp();
+  }
+}
+
+/** What {@linkcode requestError} tells of a request. */
+export interface LostRequest {
+  /** Without a query. */
+  readonly url: string;
+  readonly signal: AbortSignal | undefined;
+  /** @default {"read"} */
+  readonly verb?: string;
+}
+
+/** The error for a request that got no answer, or half of one: the signal's reason when that ended it. */
+export function requestError(thrown: unknown, { url, signal, verb = "read" }: LostRequest): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (thrown instanceof ShardyfusionError) return thrown;
+  const reason = reasonOf(thrown);
+  if (!/subrequest|too many api requests/i.test(reason)) {
+    return new StoreError(`Cannot ${verb} "${url}": ${reason}`, { url, retryable: true });
+  }
+  return new StoreError(
+    `Cannot ${verb} "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or ` +
+      `raise the plan's limit of subrequests`,
+    { url },
+  );
 }
 
 /**
  * What a client's error says, in words only: some runtimes put the whole URL into its fields or its text, and that of a
  * presigned place is a secret.
  */
-export function reasonOf(thrown: unknown): string {
+function reasonOf(thrown: unknown): string {
   const { message = String(thrown), cause } = Object(thrown) as Error;
   return `${message}${cause instanceof Error ? ` (${cause.message})` : ""}`.replace(/\?[^\s"')]*/g, "?…");
 }

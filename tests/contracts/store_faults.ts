@@ -113,6 +113,25 @@ export function storeFaults(
     });
   }
 
+  for (const fault of ["cut", "badLength", { status: 408 }, { status: 429 }, { status: 503 }] as const) {
+    test(`${label} P7: asks again when the server does ${JSON.stringify(fault)} twice`, async () => {
+      await served(async (store, server) => {
+        for (const [name, { read, right }] of Object.entries(reads)) {
+          let faultsLeft = 2;
+          server.fault = () => faultsLeft-- > 0 ? fault : null;
+          server.take();
+          // The beginning of a stream was given away, and so was a wrong length.
+          const isTold = name === "get().body"
+            ? typeof fault === "string"
+            : name !== "getRanges()" && fault === "badLength";
+          if (isTold) await rejects(() => read(store), transient, name);
+          else equal(await read(store), right, name);
+          deepEqual(server.take().filter(({ method }) => method !== "GET"), []);
+        }
+      });
+    });
+  }
+
   test(`${label} ends with the reason when the server stalls`, { timeout: 20_000 }, async () => {
     await served(async (store, server) => {
       for (const fault of ["stall", { slowFirstByteMs: 3000 }] as const) {

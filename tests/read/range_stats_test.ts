@@ -114,6 +114,7 @@ test("SnapshotReader.get() over ranges: waiting for its turn takes nothing off a
 function watched(url: string): { store: ReturnType<typeof httpStore>; signals: AbortSignal[] } {
   const signals: AbortSignal[] = [];
   const store = httpStore({
+    attemptsMax: 1,
     url,
     fetch(url, init) {
       if (url.endsWith("shard.db")) signals.push(init.signal!);

@@ -24,11 +24,15 @@ const encode = (text: string) => new TextEncoder().encode(text);
 const range = (offset: number, lengthBytes: number) => ({ offset, lengthBytes });
 
 /** A store whose requests are answered by hand. */
-function answeredBy(answer: (url: string, headers: Headers) => Response | Promise<Response>) {
+function answeredBy(
+  answer: (url: string, headers: Headers) => Response | Promise<Response>,
+  options: { attemptsMax?: number } = {},
+) {
   const asked: string[] = [];
   const store = httpStore({
     url: `${url}/?signature=top-secret`,
     headers: { "x-from": "test" },
+    ...options,
     fetch(url, init) {
       asked.push(url);
       return Promise.resolve(answer(url, new Headers(init.headers)));
@@ -44,6 +48,22 @@ test("httpStore() takes a URL, and names itself without its query", () => {
   equal(httpStore("http://127.0.0.1:9000/").url, "http://127.0.0.1:9000");
   for (const wrong of ["", "cdn.example.org", "ftp://a/b", "https://user:pass@a/b", "https://a/b#c", "s3://a/b"]) {
     throws(() => httpStore(wrong), { code: "CONFIG_VALIDATION", path: "httpStore.url" });
+  }
+});
+
+test("httpStore() refuses wrong options without showing its query", () => {
+  const right = { url: `${url}?signature=top-secret` };
+  const wrong: [object, string][] = [
+    [{ ...right, fetch: "fetch" }, "fetch"],
+    [{ ...right, attemptsMax: 0 }, "attemptsMax"],
+    [{ ...right, retries: 3 }, "retries"],
+    [{}, "url"],
+  ];
+  for (const [options, name] of wrong) {
+    throws(() => httpStore(options as { url: string }), (error: Error & { path: string }) => {
+      equal(error.path, `httpStore.${name}`);
+      return !inspect(error).includes("top-secret");
+    });
   }
 });
 
@@ -174,4 +194,82 @@ test("httpStore() shows no signature in errors of real connections", async () =>
       ok(!shown.includes("top-secret"), shown);
     }
   }
+});
+
+/** Answers in turn; the last one again and again. */
+function inTurn(...answers: readonly (() => Response | Promise<Response>)[]) {
+  let next = 0;
+  return () => answers[Math.min(next++, answers.length - 1)]!();
+}
+
+const cut = (etag = '"1"') => new Response("12", { headers: { etag, "content-length": "5" } });
+const whole = (etag = '"1"') => new Response("12345", { headers: { etag, "content-length": "5" } });
+const unavailable = (headers: Record<string, string> = {}) => new Response(null, { status: 503, headers });
+const lost = () => Promise.reject(new TypeError("connection lost"));
+
+async function textOf(object: Promise<{ bytes(): Promise<Uint8Array> }>): Promise<string> {
+  return new TextDecoder().decode(await (await object).bytes());
+}
+
+test("httpStore() asks as often as attemptsMax says, with delays that double", async () => {
+  for (const [attemptsMax, count, leastMs] of [[undefined, 3, 150], [1, 1, 0], [2, 2, 50], [4, 4, 350]] as const) {
+    const { store, asked } = answeredBy(lost, attemptsMax === undefined ? {} : { attemptsMax });
+    const startedMs = performance.now();
+    await rejects(() => store.get("a"), { code: "STORE", retryable: true, message: /connection lost/ });
+    const tookMs = performance.now() - startedMs;
+    equal(asked.length, count);
+    // Timers are let off a millisecond early at times.
+    ok(tookMs > leastMs - 5 && tookMs < leastMs + 2000, `took ${tookMs} ms`);
+  }
+});
+
+test("httpStore() does not ask again what was answered for good", async () => {
+  for (const status of [400, 403, 404, 410, 412, 204]) {
+    const { store, asked } = answeredBy(() => new Response(null, { status }));
+    await rejects(() => store.get("a"), { retryable: false });
+    equal(asked.length, 1, `status ${status}`);
+  }
+});
+
+test("httpStore() reads a body anew that breaks off, if it still is the same object", async () => {
+  const again = answeredBy(inTurn(cut, unavailable, whole));
+  equal(await textOf(again.store.get("a")), "12345");
+  equal(again.asked.length, 3);
+  const changed = answeredBy(inTurn(cut, () => whole('"2"')));
+  await rejects(() => textOf(changed.store.get("a")), { code: "STORE", retryable: true, message: /replaced/ });
+  const gone = answeredBy(inTurn(cut, () => new Response(null, { status: 404 })));
+  await rejects(() => textOf(gone.store.get("a")), { code: "OBJECT_NOT_FOUND" });
+  // The first answer was to a condition, the second is not.
+  const conditions: (string | null)[] = [];
+  const next = inTurn(cut, whole);
+  const conditional = answeredBy((_url, headers) => {
+    conditions.push(headers.get("if-none-match"));
+    return next();
+  });
+  equal(await textOf(conditional.store.getIfChanged!("a", '"0"').then((object) => object!)), "12345");
+  deepEqual(conditions, ['"0"', null]);
+});
+
+test("httpStore() waits as long as Retry-After says, up to two seconds", async () => {
+  const waits: [retryAfter: string, leastMs: number][] = [["1", 1000], ["3600", 2000], [new Date().toUTCString(), 50]];
+  await Promise.all(waits.map(async ([retryAfter, leastMs]) => {
+    const { store } = answeredBy(inTurn(() => unavailable({ "retry-after": retryAfter }), whole));
+    const startedMs = performance.now();
+    equal(await textOf(store.get("a")), "12345");
+    const tookMs = performance.now() - startedMs;
+    ok(tookMs > leastMs - 5 && tookMs < leastMs + 900, `took ${tookMs} ms for ${retryAfter}`);
+  }));
+});
+
+test("httpStore() ends with the reason at once while it waits for the next try", async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const { store, asked } = answeredBy(() => {
+    setTimeout(() => controller.abort(reason), 10);
+    return unavailable({ "retry-after": "2" });
+  });
+  const startedMs = performance.now();
+  await rejects(() => store.get("a", { signal: controller.signal }), (error) => error === reason);
+  ok(performance.now() - startedMs < 1000);
+  equal(asked.length, 1);
 });

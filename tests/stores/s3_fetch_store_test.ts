@@ -128,11 +128,30 @@ test("s3FetchStore() asks for credentials once, again before they end, and again
   equal(askedCount, 4);
   const store = s3FetchStore({
     url: "s3://bucket/prefix",
+    attemptsMax: 1,
     credentials: () => askedCount++ === 4 ? Promise.reject(new Error("out of order")) : Promise.resolve(keys),
     fetch: () => Promise.resolve(new Response("1")),
   });
   await rejects(() => store.get("a"), { code: "STORE", message: /out of order/ });
   equal((await store.get("a")).sizeBytes, 1);
+});
+
+test("s3FetchStore() asks again, each time signed anew, as often as attemptsMax says", async () => {
+  for (const attemptsMax of [undefined, 1, 2]) {
+    const signatures: (string | null)[] = [];
+    const store = s3FetchStore({
+      url: "s3://bucket/prefix",
+      credentials: keys,
+      attemptsMax,
+      fetch(_url, init) {
+        signatures.push(new Headers(init.headers).get("authorization"));
+        return Promise.resolve(new Response("<Error><Code>SlowDown</Code></Error>", { status: 503 }));
+      },
+    });
+    await rejects(() => store.get("a"), { code: "STORE", retryable: true, status: 503, message: /SlowDown/ });
+    equal(signatures.length, attemptsMax ?? 3);
+    ok(signatures.every((signature) => signature?.startsWith("AWS4-HMAC-SHA256 ")));
+  }
 });
 
 test("s3FetchStore() refuses wrong options without showing keys", () => {
@@ -147,7 +166,8 @@ test("s3FetchStore() refuses wrong options without showing keys", () => {
     [{ ...right, region: 1 }, "region"],
     [{ ...right, addressingStyle: "host" }, "addressingStyle"],
     [{ ...right, fetch: "fetch" }, "fetch"],
-    [{ ...right, attemptsMax: 3 }, "attemptsMax"],
+    [{ ...right, attemptsMax: 0 }, "attemptsMax"],
+    [{ ...right, retries: 3 }, "retries"],
   ];
   for (const [options, name] of wrong) {
     throws(() => s3FetchStore(options as S3FetchStoreOptions), (error: Error & { path: string }) => {
