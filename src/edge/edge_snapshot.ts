@@ -36,12 +36,11 @@ const parts: ReaderParts = {
   },
   openAccess: (_, means) => rangeAccess(means),
   manifestsOf: objectManifestReader,
-  lazily: () => true,
+  lazily: () => false,
   async loadFirst(manifests, { pin, signal }) {
-    const request = { signal, lazily: true };
     return pin === undefined
-      ? await loadNamed(manifests, await requirePointer(manifests, request), request)
-      : await loadManifestAt(manifests, pin as string, request);
+      ? await loadNamed(manifests, await requirePointer(manifests, { signal }), { signal })
+      : await loadManifestAt(manifests, pin as string, { signal });
   },
 };
 
@@ -56,8 +55,8 @@ const checks = {
  *
  * The same reader as the package's own `openSnapshot`, less what would make a bundle large: it reads SQLite shards of
  * snapshots with hash sharding, over ranges; no scans, no borrowed shards, no events, no whole files, no older snapshot
- * in the place of a damaged one. It sends two GETs: one for the pointer, one for the manifest, and a third one where
- * that lists more than 10,000 shards, of which it then reads what lookups need.
+ * in the place of a damaged one, and manifests are read whole, of however many shards. It sends two GETs: one for the
+ * pointer, one for the manifest.
  *
  * @throws as the package's own `openSnapshot`.
  *

@@ -25,8 +25,19 @@ export interface OpenMeans extends Pick<ShardPlace, "store" | "resolveStore"> {
   readonly routerOf: (spec: RoutingSpec, shardCount: number) => Router;
   /** Makes the access; it is disposed of with the generation. */
   openAccess(): Promise<ShardAccess> | ShardAccess;
+  /** Opens all shards, where that is not done when they are asked for. */
+  readonly openAll: OpenAll | undefined;
   readonly concurrencyMax: number;
   readonly signal: AbortSignal | undefined;
+}
+
+/** Opens the shards of a queue and puts them into their places. */
+export type OpenAll = (readers: (ShardReader | null | undefined)[], queue: ShardQueue) => Promise<void>;
+
+/** What {@linkcode OpenAll} goes by. */
+export interface ShardQueue extends Pick<OpenMeans, "concurrencyMax" | "signal"> {
+  readonly shards: readonly ShardEntry[];
+  readonly open: (shard: ShardEntry, signal: AbortSignal) => Promise<ShardReader | null>;
 }
 
 /** An opened snapshot. */
@@ -94,7 +105,7 @@ export class Generation {
     const reader = this.readers[shardId];
     if (reader !== undefined) return reader;
     // Keys that have no shard are looked for in shard -1.
-    return this.directory === undefined || shardId < 0 ? null : this.#opened.recent.get(shardId, signal);
+    return shardId < 0 ? null : this.#opened.recent.get(shardId, signal);
   }
 
   /** Numbers of the shards that may have rows, ascending. */
@@ -142,7 +153,7 @@ export class Generation {
 /** Shards that are open, and what is to be disposed of after them. */
 interface OpenedShards {
   readonly readers: (ShardReader | null | undefined)[];
-  /** Shards of a lazy manifest that were asked for lately; there are none among `readers` then. */
+  /** Shards that are opened when they are asked for; there are none among `readers` then. */
   readonly recent: RecentResults<ShardReader | null>;
   readonly access: ShardAccess;
 }
@@ -157,51 +168,30 @@ export async function openGeneration(loaded: NotedManifest, means: OpenMeans): P
   const { routing, shardCount, shards } = manifest;
   const router = means.routerOf(routing, shardCount);
   const directory = directoryOf(manifest);
-  // An absurd number of shards in a manifest must not cost memory: the array then has places for full shards only.
-  const isDense = directory === undefined && shardCount <= DENSE_SHARDS_MAX;
-  const readers = isDense ? new Array<ShardReader | null>(shardCount).fill(null) : [];
   const access = await means.openAccess();
   const place = { ...means, fileName: means.opener.fileName };
   const open = async (shard: ShardEntry | null | undefined, signal: AbortSignal): Promise<ShardReader | null> =>
     isFull(shard) ? await access.open(locateShard(manifest, shard, place), signal) : null;
+  const isAtOnce = means.openAll !== undefined && !access.isOpenedLate;
+  const entries = new Map(isAtOnce ? [] : shards.map((shard) => [shard.shardId, shard]));
   const recent = new RecentResults<ShardReader | null>({
     countMax: RECENT_SHARDS_MAX,
-    find: async (shardId, signal) => await open(await directory?.entry(shardId, signal), signal),
+    find: async (shardId, signal) =>
+      await open(entries.get(shardId) ?? await directory?.entry(shardId, signal), signal),
     // Lookups under way on it go on, as it holds nothing but memory.
     onDrop: (reader) => void reader?.[Symbol.asyncDispose]().then(undefined, () => {}),
   });
+  // An absurd number of shards in a manifest must not cost memory: the array then has places for full shards only.
+  const isDense = isAtOnce && shardCount <= DENSE_SHARDS_MAX;
+  const readers = isDense ? new Array<ShardReader | null>(shardCount).fill(null) : [];
   const opened: OpenedShards = { readers, recent, access };
   try {
-    await openShards(readers, { shards, open, ...means });
+    if (isAtOnce) await means.openAll!(readers, { shards, open, ...means });
     return new Generation(loaded, router, opened);
   } catch (error) {
     await closeAll(opened).catch(() => {}); // The first failure is the one to tell.
     throw error;
   }
-}
-
-/** What {@linkcode openShards} goes by. */
-interface ShardQueue extends Pick<OpenMeans, "concurrencyMax" | "signal"> {
-  readonly shards: readonly ShardEntry[];
-  readonly open: (shard: ShardEntry, signal: AbortSignal) => Promise<ShardReader | null>;
-}
-
-async function openShards(readers: OpenedShards["readers"], queue: ShardQueue): Promise<void> {
-  const { shards, open, concurrencyMax } = queue;
-  const failed = new AbortController();
-  const signal = queue.signal === undefined ? failed.signal : AbortSignal.any([queue.signal, failed.signal]);
-  let next = 0;
-  async function work(): Promise<void> {
-    try {
-      for (let shard = shards[next++]; shard !== undefined && !signal.aborted; shard = shards[next++]) {
-        readers[shard.shardId] = await open(shard, signal);
-      }
-    } catch (error) {
-      failed.abort(error);
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(concurrencyMax, shards.length) }, work));
-  signal.throwIfAborted();
 }
 
 function isFull(shard: ShardEntry | null | undefined): shard is FullShard {

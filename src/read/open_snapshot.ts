@@ -7,6 +7,7 @@ import { ConfigValidationError } from "../errors.ts";
 import { backendOf } from "../registry.ts";
 import { routerOf } from "../routing/router_of.ts";
 import { directoryOf } from "../snapshots/manifest.ts";
+import { openManifest } from "../snapshots/lazy_manifest.ts";
 import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { isObjectStore } from "../stores/store.ts";
 import { RateLimiter } from "../token_bucket.ts";
@@ -14,6 +15,7 @@ import { loadCurrentManifest } from "./current_manifest.ts";
 import { hedged } from "./hedged.ts";
 import { checkOpenOptions } from "./open_options.ts";
 import { loadPinnedManifest } from "./pinned_manifest.ts";
+import { openAll } from "./open_all.ts";
 import { rangeAccess } from "./range_access.ts";
 import type { CheckedOptions, OpenSnapshotOptions } from "./read_options.ts";
 import type { ReaderParts } from "./reader_parts.ts";
@@ -40,12 +42,13 @@ const parts: ReaderParts = {
     return await downloadAccess(means);
   },
   manifestsOf(store, places, { store: whole, clock }) {
-    const reader = objectManifestReader(store, places);
+    const reader = objectManifestReader(store, { ...places, open: openManifest });
     if (!isObjectStore(whole)) return reader;
     const lister = objectManifestStore(whole, { ...places, clock });
     return Object.assign(reader, { list: lister.list.bind(lister) });
   },
   lazily,
+  openAll,
   loadFirst(manifests, options) {
     const { pin, fallbackAttempts, signal } = options;
     const request = { signal, lazily: lazily(options) };

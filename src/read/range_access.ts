@@ -30,6 +30,7 @@ export function rangeAccess(means: RangeMeans): ShardAccess & { readonly pool: P
   return {
     mode: "range",
     isLazy: true,
+    isOpenedLate: true,
     pool,
     open: (object) => means.opener.openShard({ kind: "remote", shard: new StoreShard(object, means, pool) }),
     [Symbol.asyncDispose]: () => Promise.resolve(),

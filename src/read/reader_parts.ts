@@ -9,6 +9,7 @@ import type { Manifest } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ManifestReaderOptions } from "../snapshots/object_manifest_reader.ts";
 import type { ReadableStore } from "../stores/store.ts";
+import type { OpenAll } from "./generation.ts";
 import type { Hedging } from "./hedged.ts";
 import type { LoadedManifest } from "./load_manifest.ts";
 import type { RangeMeans } from "./range_access.ts";
@@ -40,6 +41,8 @@ export interface ReaderParts {
   lazily(options: CheckedOptions): boolean;
   /** The manifest to begin with: the current one, or the one that the options pin. */
   loadFirst(manifests: ManifestReader, options: CheckedOptions): Promise<LoadedManifest>;
+  /** Opens all shards of files; missing where only ranges are read. */
+  readonly openAll?: OpenAll;
   /** Asks a second time where an answer is late. */
   readonly hedged?: Hedging;
 }

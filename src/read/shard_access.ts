@@ -19,6 +19,8 @@ export interface ShardAccess extends AsyncDisposable {
   readonly mode: ChosenMode;
   /** Whether shards are opened when they are first asked for; opening sends no request then. */
   readonly isLazy: boolean;
+  /** Whether shards are opened when they are first asked for, and closed when too many others are. Default: at once. */
+  readonly isOpenedLate?: boolean;
   /** Shards that are read from files by now, though they were opened over ranges; missing where none ever is. */
   readonly hydratedCount?: number;
   /** @throws {CorruptFileError} when the file is not what was published; the store's errors. */

@@ -85,6 +85,7 @@ export class SnapshotSource {
       store: this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : options.store,
       resolveStore,
       routerOf: this.#parts.routerOf,
+      openAll: this.#parts.openAll,
       openAccess: () =>
         this.#parts.openAccess(manifest, {
           opener,

@@ -6,10 +6,10 @@ import { ConfigValidationError, ManifestParseError, ObjectNotFoundError } from "
 import { anyFunction, checkFields, nonEmptyString, optional } from "../option_fields.ts";
 import type { ReadableStore } from "../stores/store.ts";
 import { joinUrl, keyUnder, manifestKeyOfRef } from "./layout.ts";
-import { openManifest } from "./lazy_manifest.ts";
 import type { Manifest } from "./manifest.ts";
 import type { CurrentPointer, ManifestOptions, ManifestReader, PointerOptions } from "./manifest_store.ts";
 import { parsePointer, POINTER_BYTES_MAX } from "./pointer.ts";
+import { readManifest } from "./read_manifest.ts";
 
 /** Options of {@linkcode objectManifestReader}. */
 export interface ManifestReaderOptions {
@@ -20,10 +20,26 @@ export interface ManifestReaderOptions {
    * the manifest's folder, and the keys of the store that it gives must begin there. Default: such refs are errors.
    */
   readonly resolveStore?: ((url: string) => ReadableStore) | undefined;
+  /** Opens manifests, of very many shards without reading all of them: `openManifest`. Default: reads them whole. */
+  readonly open?: OpenManifest | undefined;
 }
 
+/** Reads or opens the manifest of a key; the ref is for errors. */
+export type OpenManifest = (
+  store: ReadableStore,
+  place: readonly [key: string, ref: string],
+  options: ManifestOptions,
+) => Promise<Manifest>;
+
 /** The checks of the options. */
-const CHECKS = { pointerKey: optional(nonEmptyString), resolveStore: optional(anyFunction) };
+const CHECKS = {
+  pointerKey: optional(nonEmptyString),
+  resolveStore: optional(anyFunction),
+  open: optional(anyFunction),
+};
+
+const readWhole: OpenManifest = async (store, [key, ref], { signal }) =>
+  await readManifest(await (await store.get(key, { signal })).bytes(), ref);
 
 /**
  * Reads manifests from a store that need not be able to write or to list.
@@ -36,10 +52,10 @@ const CHECKS = { pointerKey: optional(nonEmptyString), resolveStore: optional(an
  */
 export function objectManifestReader(store: ReadableStore, options: ManifestReaderOptions = {}): ManifestReader {
   checkFields(options, "", CHECKS);
-  const { pointerKey = "_CURRENT", resolveStore } = options;
+  const { pointerKey = "_CURRENT", resolveStore, open = readWhole } = options;
   return {
     loadCurrent: (request = {}) => loadPointer(store, pointerKey, request),
-    loadManifest: (ref, request = {}) => loadManifest({ store, resolveStore }, ref, request),
+    loadManifest: (ref, request = {}) => loadManifest({ store, resolveStore, open }, ref, request),
   };
 }
 
@@ -88,12 +104,13 @@ export async function loadPointerBytes(
 interface ManifestPlaces {
   readonly store: ReadableStore;
   readonly resolveStore: ((url: string) => ReadableStore) | undefined;
+  readonly open: OpenManifest;
 }
 
 async function loadManifest(places: ManifestPlaces, ref: string, request: ManifestOptions): Promise<Manifest> {
-  const { store, resolveStore } = places;
+  const { store, resolveStore, open } = places;
   const ownKey = keyUnder(store.url, ref);
-  if (ownKey !== null) return await openManifest(store, [ownKey, ref], request);
+  if (ownKey !== null) return await open(store, [ownKey, ref], request);
   const mirrored = await loadMirrored(places, ref, request);
   if (mirrored !== null) return mirrored;
   if (resolveStore === undefined) {
@@ -104,19 +121,19 @@ async function loadManifest(places: ManifestPlaces, ref: string, request: Manife
     );
   }
   const nameAt = ref.lastIndexOf("/") + 1;
-  return await openManifest(resolveStore(ref.slice(0, Math.max(0, nameAt - 1))), [ref.slice(nameAt), ref], request);
+  return await open(resolveStore(ref.slice(0, Math.max(0, nameAt - 1))), [ref.slice(nameAt), ref], request);
 }
 
 /** The manifest, when the store holds a copy of the series that the ref belongs to; else null. */
 async function loadMirrored(
-  { store, resolveStore }: ManifestPlaces,
+  { store, resolveStore, open }: ManifestPlaces,
   ref: string,
   request: ManifestOptions,
 ): Promise<Manifest | null> {
   const key = manifestKeyOfRef(ref);
   if (key === null) return null;
   try {
-    const manifest = await openManifest(store, [key, ref], request);
+    const manifest = await open(store, [key, ref], request);
     return keyUnder(manifest.s3Prefix, ref) === key ? manifest : null;
   } catch (error) {
     if (error instanceof ObjectNotFoundError && resolveStore !== undefined) return null;
