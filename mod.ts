@@ -48,7 +48,8 @@ export type {
 } from "./src/read/read_options.ts";
 export type { ScanOptions } from "./src/read/scan_range.ts";
 export type { SnapshotHealth } from "./src/read/snapshot_health.ts";
-export type { ReaderStats, ShardInfo, SnapshotInfo } from "./src/read/snapshot_info.ts";
+export type { ShardInfo } from "./src/read/shard_info.ts";
+export type { ReaderStats, SnapshotInfo } from "./src/read/snapshot_info.ts";
 export type { ShardStats } from "./src/read/shard_tallies.ts";
 export type { KeyReader } from "./src/read/key_reader.ts";
 export type { SnapshotReader, WarmTarget } from "./src/read/snapshot_reader.ts";

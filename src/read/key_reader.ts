@@ -6,14 +6,7 @@ import { encodeKey, type Key } from "../routing/key.ts";
 import { lookUpMany, shardOf } from "./look_up.ts";
 import type { LookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
-import {
-  infoOf,
-  type ReaderStats,
-  type ShardInfo,
-  shardInfoOf,
-  shardInfosOf,
-  type SnapshotInfo,
-} from "./snapshot_info.ts";
+import { infoOf, type ReaderStats, type SnapshotInfo } from "./snapshot_info.ts";
 
 /**
  * Looks rows up in the snapshot that was current when it was opened or last refreshed. Safe for concurrent calls.
@@ -31,26 +24,6 @@ export class KeyReader implements AsyncDisposable {
   /** The snapshot being read. */
   get info(): SnapshotInfo {
     return infoOf(this.#state.active, this.#state.refreshWarning);
-  }
-
-  /**
-   * All shards, empty ones included, by number.
-   *
-   * @throws {ReaderStateError} when there are too many to be read at once (`info.isLazy`); `shard` reads one then.
-   */
-  get shards(): readonly ShardInfo[] {
-    return shardInfosOf(this.#state.active.manifest);
-  }
-
-  /**
-   * One shard. Costs a request or two where `info.isLazy`, else none.
-   *
-   * @throws {ConfigValidationError} when there is no such shard.
-   * @throws {ManifestParseError} when the manifest turns out to be damaged.
-   * @throws {ReaderStateError} when the reader is closed.
-   */
-  async shard(shardId: number, options: { readonly signal?: AbortSignal } = {}): Promise<ShardInfo> {
-    return await shardInfoOf(this.#state.use(), shardId, options.signal);
   }
 
   /**
@@ -126,7 +99,7 @@ export class KeyReader implements AsyncDisposable {
       ...requests.traffic,
       ...tallies.total(),
       lookUps: this.#state.lookUps,
-      hydratedShards: this.#state.active.hydratedCount,
+      hydratedShards: this.#state.active.access.hydratedCount ?? 0,
       shards: tallies.snapshot(),
     };
   }

@@ -2,6 +2,7 @@
  * Rows of a snapshot in order, shard by shard.
  * @module
  */
+import { directoryOf, type Manifest } from "../snapshots/manifest.ts";
 import type { Generation } from "./generation.ts";
 import type { CheckedScan } from "./scan_range.ts";
 
@@ -16,7 +17,7 @@ export async function* scanShards(
   range.signal?.throwIfAborted();
   let left = limit;
   if (left === 0) return;
-  for (const shardId of shard === undefined ? active.shardIds() : [shard]) {
+  for (const shardId of shard === undefined ? shardIds(active.manifest) : [shard]) {
     const reader = await active.readerAt(shardId, range.signal);
     if (reader === null) continue;
     for await (const rows of reader.scan(range)) {
@@ -28,4 +29,11 @@ export async function* scanShards(
       yield rows;
     }
   }
+}
+
+/** Numbers of the shards that may have rows, ascending. */
+function* shardIds(manifest: Manifest): Generator<number, void, undefined> {
+  for (const { shardId } of manifest.shards) yield shardId;
+  if (directoryOf(manifest) === undefined) return;
+  for (let shardId = 0; shardId < manifest.shardCount; shardId++) yield shardId;
 }

@@ -4,10 +4,8 @@
  */
 import type { JsonObject } from "../bytes/python_json.ts";
 import type { KeyEncoding } from "../routing/key.ts";
-import { ReaderStateError } from "../errors.ts";
-import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
+import { directoryOf } from "../snapshots/manifest.ts";
 import type { Generation } from "./generation.ts";
-import { checkShardId } from "./look_up.ts";
 import type { ChosenMode } from "./shard_access.ts";
 import type { ShardStats } from "./shard_tallies.ts";
 
@@ -38,19 +36,6 @@ export interface SnapshotInfo {
   readonly warnings: readonly string[];
 }
 
-/** One shard, as the manifest describes it. */
-export interface ShardInfo {
-  readonly shardId: number;
-  /** Rows offered; 0 for an empty shard. */
-  readonly rowCount: number;
-  readonly sizeBytes: number;
-  /** Smallest key; null when unknown or empty. */
-  readonly minKey: bigint | string | null;
-  readonly maxKey: bigint | string | null;
-  /** Folder of the shard; null for an empty shard. */
-  readonly dbUrl: string | null;
-}
-
 /** What a reader has asked of the store since it was opened. */
 export interface ReaderStats {
   /** GETs sent to the store; those of a `manifestStore` and listings are not counted. */
@@ -71,56 +56,24 @@ export interface ReaderStats {
 
 /** Describes an opened snapshot. */
 export function infoOf(active: Generation, refreshWarning: string | null): SnapshotInfo {
-  const { manifest, directory } = active;
-  const { shards } = manifest;
+  const { manifest } = active;
+  const directory = directoryOf(manifest);
+  const { runId, shardCount, routing, keyEncoding, createdAtMicros, custom, shards } = manifest;
   return {
-    runId: manifest.runId,
-    shardCount: manifest.shardCount,
-    sharding: manifest.routing.strategy,
+    runId,
+    shardCount,
+    sharding: routing.strategy,
     hashAlgorithm: "xxh3_64",
-    keyEncoding: manifest.keyEncoding,
-    createdAtMicros: manifest.createdAtMicros,
+    keyEncoding,
+    createdAtMicros,
     publishedAtMicros: active.publishedAtMicros,
     manifestRef: active.manifestRef,
     generation: active.pointer.generation,
     rowCount: directory ? directory.rowCount : shards.reduce((sum, { rowCount }) => sum + rowCount, 0),
     sizeBytes: directory ? directory.sizeBytes : shards.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
     isLazy: directory !== undefined,
-    access: active.mode,
-    custom: manifest.custom,
+    access: active.access.mode,
+    custom,
     warnings: [...active.warnings, ...(refreshWarning === null ? [] : [refreshWarning])],
-  };
-}
-
-/** Describes all shards. @throws {ReaderStateError} when they were not read. */
-export function shardInfosOf(manifest: Manifest): ShardInfo[] {
-  if (directoryOf(manifest) !== undefined) {
-    throw new ReaderStateError("Cannot list the shards as there are too many to read them all: use reader.shard(id)");
-  }
-  const entries = new Map<number, ShardEntry>(manifest.shards.map((shard) => [shard.shardId, shard]));
-  return Array.from({ length: manifest.shardCount }, (_, shardId) => shardInfo(shardId, entries.get(shardId)));
-}
-
-/** Describes one shard. */
-export async function shardInfoOf(
-  { manifest, directory }: Generation,
-  shardId: number,
-  signal: AbortSignal | undefined,
-): Promise<ShardInfo> {
-  checkShardId(shardId, manifest.shardCount);
-  const entry = directory === undefined
-    ? manifest.shards.find((shard) => shard.shardId === shardId)
-    : await directory.entry(shardId, signal);
-  return shardInfo(shardId, entry);
-}
-
-function shardInfo(shardId: number, entry: ShardEntry | null | undefined): ShardInfo {
-  return {
-    shardId,
-    rowCount: entry?.rowCount ?? 0,
-    sizeBytes: entry?.dbBytes ?? 0,
-    minKey: entry?.minKey ?? null,
-    maxKey: entry?.maxKey ?? null,
-    dbUrl: entry?.dbUrl ?? null,
   };
 }

@@ -13,6 +13,7 @@ import type { LookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 import { checkScan, type ScanOptions } from "./scan_range.ts";
 import { type EncodedRow, scanShards } from "./scan_shards.ts";
+import { type ShardInfo, shardInfoOf, shardInfosOf } from "./shard_info.ts";
 import { healthOf, type SnapshotHealth } from "./snapshot_health.ts";
 
 /** What is to be fetched ahead: keys, or shards by number. */
@@ -30,6 +31,26 @@ export class SnapshotReader extends KeyReader {
   constructor(state: ReaderState) {
     super(state);
     this.#state = state;
+  }
+
+  /**
+   * All shards, empty ones included, by number.
+   *
+   * @throws {ReaderStateError} when there are too many to be read at once (`info.isLazy`); `shard` reads one then.
+   */
+  get shards(): readonly ShardInfo[] {
+    return shardInfosOf(this.#state.active.manifest);
+  }
+
+  /**
+   * One shard. Costs a request or two where `info.isLazy`, else none.
+   *
+   * @throws {ConfigValidationError} when there is no such shard.
+   * @throws {ManifestParseError} when the manifest turns out to be damaged.
+   * @throws {ReaderStateError} when the reader is closed.
+   */
+  async shard(shardId: number, options: { readonly signal?: AbortSignal } = {}): Promise<ShardInfo> {
+    return await shardInfoOf(this.#state.use(), shardId, options.signal);
   }
 
   /** As above; waits for its turn where a rate limit is set, and tells the events. */
@@ -76,7 +97,7 @@ export class SnapshotReader extends KeyReader {
       );
     } else if (isObject && Symbol.iterator in target) {
       const values = new Map(Array.from(target, (key) => [key, null]));
-      if (!active.isLazy) { for (const key of values.keys()) checkKey(active, key, options); }
+      if (!active.access.isLazy) { for (const key of values.keys()) checkKey(active, key, options); }
       else await active.whileOpen(() => lookUpMany(active, values, options));
     } else {
       throw new ConfigValidationError(

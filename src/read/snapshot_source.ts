@@ -61,7 +61,9 @@ export class SnapshotSource {
     if (pointer === null) throw new ReaderStateError("Cannot refresh the reader as the pointer is gone");
     if (!isNewer(pointer, active.pointer)) return null;
     if (pointer.ref === active.manifestRef) {
-      active.confirm(pointer);
+      // What was published in between is outdated, and so is what was said of it.
+      active.pointer = pointer;
+      active.warnings.clear();
       return null;
     }
     let loaded: LoadedManifest;

@@ -2,7 +2,7 @@
  * `shardy shards`: the shards of the snapshot, empty ones included.
  * @module
  */
-import { type ShardInfo, shardInfosOf } from "../../read/snapshot_info.ts";
+import { type ShardInfo, shardInfosOf } from "../../read/shard_info.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 
 /** Lists the shards; reads none of them. */
