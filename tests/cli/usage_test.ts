@@ -97,7 +97,7 @@ test("runCli() usage errors exit with 2 and name the command", async () => {
 test("runCli() build options that the library refuses are usage errors", async () => {
   const build = ["--current-url", "/nowhere/_CURRENT", "build", "--key", "a"];
   for (
-    const args of [["--shards", "70000"], ["--shards", "1", "--page-size", "5000"], [
+    const args of [["--shards", "1000001"], ["--shards", "1", "--page-size", "5000"], [
       "--shards",
       "1",
       "--run-id",
