@@ -8,9 +8,9 @@
  */
 import { CorruptFileError } from "../errors.ts";
 import { SharedTask } from "../shared_task.ts";
-import { openDatabase } from "../sqlite/database_reader.ts";
 import { parseFileHeader } from "../sqlite/file_header.ts";
 import type { KeyValueTable } from "../sqlite/key_value_table.ts";
+import { openPlainDatabase } from "../sqlite/plain_database.ts";
 import { decodeSidecar, type Sidecar } from "../sqlite/sidecar.ts";
 import type { RemotePart, RemoteShard } from "./backend.ts";
 import { decodeGuard, type Guard } from "./guard.ts";
@@ -166,7 +166,7 @@ export class RemoteSqliteShard implements AsyncDisposable {
     if (used.sidecar === null && head.length >= pageSizeBytes) {
       pages.keep(1, head.length === pageSizeBytes ? head : head.slice(0, pageSizeBytes));
     }
-    const database = await openDatabase(pages, signal);
+    const database = await openPlainDatabase(pages, signal);
     return { table: database.keyValueTable("kv"), pages, guard: used.guard };
   }
 

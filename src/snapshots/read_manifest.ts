@@ -11,8 +11,8 @@
  * @module
  */
 import { CorruptFileError, ManifestParseError } from "../errors.ts";
-import { type Database, openDatabase } from "../sqlite/database_reader.ts";
 import { memoryPages } from "../sqlite/page_source.ts";
+import { openPlainDatabase, type PlainDatabase } from "../sqlite/plain_database.ts";
 import type { RowidRow } from "../sqlite/rowid_table.ts";
 import type { Manifest } from "./manifest.ts";
 import { headOf, type ManifestHead, type ManifestRow, type Refuse, shardOf, shardsOf } from "./manifest_checks.ts";
@@ -68,7 +68,7 @@ export function manifestRow(columns: readonly string[], { values }: Pick<RowidRo
 }
 
 /** The row of `build_meta`. @throws {CorruptFileError} */
-export async function readMeta(database: Database, signal?: AbortSignal): Promise<ManifestRow> {
+export async function readMeta(database: PlainDatabase, signal?: AbortSignal): Promise<ManifestRow> {
   const table = database.rowidTable("build_meta");
   for await (const [row] of table.rows({ signal })) return manifestRow(table.columns, row!);
   throw new CorruptFileError('Cannot read the table "build_meta" as it must have a row', -1);
@@ -86,14 +86,14 @@ function isSqlite(bytes: Uint8Array): boolean {
 
 async function readTables(bytes: Uint8Array, ref: string): Promise<{ meta: ManifestRow; shards: ManifestRow[] }> {
   try {
-    const database = await openDatabase(memoryPages(bytes));
+    const database = await openPlainDatabase(memoryPages(bytes));
     return { meta: await readMeta(database), shards: await readRows(database, "shards") };
   } catch (cause) {
     throw tablesError(ref, cause);
   }
 }
 
-async function readRows(database: Database, tableName: string): Promise<ManifestRow[]> {
+async function readRows(database: PlainDatabase, tableName: string): Promise<ManifestRow[]> {
   const table = database.rowidTable(tableName);
   const result: ManifestRow[] = [];
   for await (const rows of table.rows()) {

@@ -3,25 +3,9 @@
  * @module
  */
 import type { SqlValue } from "./record.ts";
+import { type ColumnDefinition, isSameName, lowerAscii, type TableDefinition } from "./table_definition.ts";
 
-/** A column of a table. */
-export interface ColumnDefinition {
-  readonly name: string;
-  /** What rows have that were written before the column was added; null unless it is a literal. */
-  readonly defaultValue: SqlValue;
-}
-
-/** A table as its statement defines it. */
-export interface TableDefinition {
-  /** In the order of the statement, which is that of `SELECT *`; virtual generated columns are left out. */
-  readonly columns: readonly ColumnDefinition[];
-  /** Whether the table is an index b-tree ordered by its primary key. */
-  readonly isWithoutRowid: boolean;
-  /** Columns of the primary key in its order; empty without one. */
-  readonly primaryKey: readonly string[];
-  /** Position in `columns` of the column that is another name of the row id; -1 without one. */
-  readonly rowidColumn: number;
-}
+export type { ColumnDefinition, TableDefinition } from "./table_definition.ts";
 
 interface Token {
   /** As written, in lower case: what keywords and marks are compared with; empty for quoted names and strings. */
@@ -85,15 +69,6 @@ export function parseCreateTable(sql: string): TableDefinition | undefined {
     primaryKey,
     rowidColumn,
   };
-}
-
-/** Names of tables and columns are equal whatever the case of ASCII letters. */
-export function isSameName(one: string, other: string): boolean {
-  return lowerAscii(one) === lowerAscii(other);
-}
-
-function lowerAscii(name: string): string {
-  return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /** The tokens outside of parentheses; none when parentheses have no partners. */

@@ -60,27 +60,14 @@ function decodeColumn(
   [at, length, type]: readonly [number, number, number],
   byteOffset: number,
 ): SqlValue {
-  switch (type) {
-    case 0:
-      return null;
-    case 1:
-      return view.getInt8(at);
-    case 2:
-      return view.getInt16(at);
-    case 3:
-      return view.getInt8(at) * 0x10000 + view.getUint16(at + 1);
-    case 4:
-      return view.getInt32(at);
-    case 5:
-      return view.getInt16(at) * 0x1_0000_0000 + view.getUint32(at + 2);
-    case 6:
-      return exactInteger(view.getBigInt64(at));
-    case 7:
-      return view.getFloat64(at);
-    case 8:
-      return 0;
-    case 9:
-      return 1;
+  if (type === 0) return null;
+  if (type === 6) return exactInteger(view.getBigInt64(at));
+  if (type === 7) return view.getFloat64(at);
+  if (type < 10) {
+    // The constants take no bytes, other integers up to six.
+    let value = length === 0 ? type - 8 : view.getInt8(at);
+    for (let i = 1; i < length; i++) value = value * 256 + view.getUint8(at + i);
+    return value;
   }
   const bytes = new Uint8Array(view.buffer, view.byteOffset + at, length);
   return type % 2 === 0 ? new Uint8Array(bytes) : decodeText(bytes, byteOffset);

@@ -2,11 +2,11 @@
  * Reads ordinary tables: b-trees of kind "table", whose rows are found by row id.
  * @module
  */
-import { isSameName, type TableDefinition } from "./create_table.ts";
 import { INTERIOR_TABLE, LEAF_TABLE } from "./format.ts";
 import { checkedPage, copyPart, loadTogether } from "./overflow.ts";
 import { decodeRecord, type SqlValue } from "./record.ts";
-import { corruptLink, corruptPage, DEPTH_MAX, payloadAt, type TreeShape, u16At, u32At } from "./tree_shape.ts";
+import { isSameName, type TableDefinition } from "./table_definition.ts";
+import { checkLink, corruptPage, DEPTH_MAX, payloadAt, type TreeShape, u16At, u32At } from "./tree_shape.ts";
 import { signedVarintAt, varintAt, varintEnd } from "./varint.ts";
 
 /** A row of an ordinary table. */
@@ -26,6 +26,7 @@ const PAGES_AT_ONCE_MAX = 32;
 
 /** A page of the tree, and where its cells begin in it. */
 interface Page {
+  readonly shape: TreeShape;
   readonly bytes: Uint8Array;
   readonly pageNumber: number;
   readonly isLeaf: boolean;
@@ -34,6 +35,7 @@ interface Page {
 
 /** What a walk through the tree goes by. */
 interface Walk {
+  readonly shape: TreeShape;
   readonly signal: AbortSignal | undefined;
   /** Pages that may still be visited: the file has no more, so that damaged links cannot make a walk endless. */
   pagesLeft: number;
@@ -72,14 +74,14 @@ export class RowidTable {
   async *rows({ signal }: RowsOptions = {}): AsyncGenerator<RowidRow[], void, undefined> {
     signal?.throwIfAborted();
     let last: number | bigint | undefined;
-    for await (const page of this.#leaves([this.#rootPage], 1, { signal, pagesLeft: this.#shape.pageCount })) {
+    for await (const page of this.#leaves({ signal })) {
       const rows: RowidRow[] = [];
       for (const cell of page.cells) {
-        const rowid = this.#rowid(page, cell);
-        if (last !== undefined && rowid <= last) throw this.#corrupt(page, cell, "row ids must ascend");
+        const rowid = rowidAt(page, cell);
+        if (last !== undefined && rowid <= last) throw corruptCell(page, cell, "row ids must ascend");
         last = rowid;
-        const row = this.#rowAt(page, cell, signal);
-        rows.push(row instanceof Promise ? await row : row);
+        const record = recordAt(page, cell, signal);
+        rows.push(this.#rowOf(page, cell, record instanceof Promise ? await record : record));
       }
       if (rows.length > 0) yield rows;
       signal?.throwIfAborted();
@@ -94,112 +96,114 @@ export class RowidTable {
   async getByRowid(rowid: number | bigint, signal?: AbortSignal): Promise<readonly SqlValue[] | null> {
     if (typeof rowid === "number" && !Number.isSafeInteger(rowid)) return null;
     signal?.throwIfAborted();
-    const walk = { signal, pagesLeft: this.#shape.pageCount, rowid };
-    for await (const page of this.#leaves([this.#rootPage], 1, walk)) {
-      const cell = page.cells[this.#indexOf(page, rowid)];
-      if (cell === undefined || this.#rowid(page, cell) > rowid) return null;
-      return (await this.#rowAt(page, cell, signal)).values;
+    for await (const page of this.#leaves({ signal, rowid })) {
+      const cell = page.cells[cellIndexOf(page, rowid)];
+      if (cell === undefined || rowidAt(page, cell) > rowid) return null;
+      return this.#rowOf(page, cell, await recordAt(page, cell, signal)).values;
     }
     return null;
   }
 
-  /** The leaves under some pages, in their order; of an inner page only the child that a wanted row would be under. */
-  async *#leaves(pageNumbers: readonly number[], depth: number, walk: Walk): AsyncGenerator<Page, void, undefined> {
+  #leaves(walk: Pick<Walk, "signal" | "rowid">): AsyncGenerator<Page, void, undefined> {
     const shape = this.#shape;
-    for (let i = 0; i < pageNumbers.length; i += PAGES_AT_ONCE_MAX) {
-      const numbers = pageNumbers.slice(i, i + PAGES_AT_ONCE_MAX);
-      const missing = numbers.filter((pageNumber) => shape.source.peek(pageNumber) === undefined);
-      const loaded = missing.length > 0 ? await loadTogether(shape, missing, walk.signal) : new Map();
-      for (const pageNumber of numbers) {
-        if (--walk.pagesLeft < 0 || depth > DEPTH_MAX) {
-          throw corruptPage(shape, [pageNumber, 0], "a page is reached more than once, or at too great a depth");
-        }
-        const bytes = loaded.get(pageNumber) ?? shape.source.peek(pageNumber) ??
-          await shape.source.load(pageNumber, walk.signal);
-        const page = this.#pageOf(checkedPage(shape, pageNumber, bytes), pageNumber);
-        if (page.isLeaf) yield page;
-        else yield* this.#leaves(this.#childrenOf(page, walk.rowid), depth + 1, walk);
+    return leavesUnder([this.#rootPage], 1, { ...walk, shape, pagesLeft: shape.pageCount });
+  }
+
+  #rowOf(page: Page, cell: number, record: Uint8Array): RowidRow {
+    const { columns, rowidColumn } = this.#definition;
+    const rowid = rowidAt(page, cell);
+    const values = decodeRecord(record, (page.pageNumber - 1) * this.#shape.pageSizeBytes + cell);
+    // Rows written before ALTER TABLE … ADD COLUMN lack the new columns.
+    for (let i = values.length; i < columns.length; i++) values.push(columns[i]!.defaultValue);
+    if (rowidColumn >= 0 && values[rowidColumn] === null) values[rowidColumn] = rowid;
+    return { rowid, values };
+  }
+}
+
+/** The leaves under some pages, in their order; of an inner page only the child that a wanted row would be under. */
+async function* leavesUnder(
+  pageNumbers: readonly number[],
+  depth: number,
+  walk: Walk,
+): AsyncGenerator<Page, void, undefined> {
+  const { shape, signal, rowid } = walk;
+  for (let i = 0; i < pageNumbers.length; i += PAGES_AT_ONCE_MAX) {
+    const numbers = pageNumbers.slice(i, i + PAGES_AT_ONCE_MAX);
+    const loaded = await loadTogether(shape, numbers, signal);
+    for (const pageNumber of numbers) {
+      if (--walk.pagesLeft < 0 || depth > DEPTH_MAX) {
+        throw corruptPage(shape, [pageNumber, 0], "a page is reached more than once, or at too great a depth");
       }
+      const page = pageOf(shape, pageNumber, checkedPage(shape, pageNumber, loaded.get(pageNumber)!));
+      if (page.isLeaf) yield page;
+      else yield* leavesUnder(childrenOf(page, rowid), depth + 1, walk);
     }
   }
+}
 
-  #pageOf(bytes: Uint8Array, pageNumber: number): Page {
-    const head = pageNumber === 1 ? 100 : 0;
-    const kind = bytes[head];
-    const isLeaf = kind === LEAF_TABLE;
-    const pointers = head + (isLeaf ? 8 : 12);
-    const cellCount = u16At(bytes, head + 3);
-    const cellMin = pointers + 2 * cellCount;
-    const { usableBytes } = this.#shape;
-    const cells = Array.from({ length: cellCount }, (_, index) => u16At(bytes, pointers + 2 * index));
-    const wrong = !isLeaf && kind !== INTERIOR_TABLE
-      ? "it must be a page of a table"
-      : cellMin > usableBytes
-      ? "its cells must fit the page"
-      // The shortest cell is that of a leaf with a record of no columns.
-      : cells.some((cell) => cell < cellMin || cell > usableBytes - (isLeaf ? 3 : 5))
-      ? "a cell must lie inside the page"
-      : "";
-    if (wrong !== "") throw corruptPage(this.#shape, [pageNumber, head], wrong);
-    return { bytes, pageNumber, isLeaf, cells };
-  }
+function pageOf(shape: TreeShape, pageNumber: number, bytes: Uint8Array): Page {
+  const head = pageNumber === 1 ? 100 : 0;
+  const isLeaf = bytes[head] === LEAF_TABLE;
+  const pointers = head + (isLeaf ? 8 : 12);
+  const cellCount = u16At(bytes, head + 3);
+  const cellMin = pointers + 2 * cellCount;
+  // The shortest cell is that of a leaf with a record of no columns.
+  const cellMax = shape.usableBytes - (isLeaf ? 3 : 5);
+  const cells = Array.from({ length: cellCount }, (_, index) => u16At(bytes, pointers + 2 * index));
+  const wrong = !isLeaf && bytes[head] !== INTERIOR_TABLE
+    ? "it must be a page of a table"
+    : cells.some((cell) => cell < cellMin || cell > cellMax)
+    ? "a cell must lie inside the page"
+    : "";
+  if (wrong !== "") throw corruptPage(shape, [pageNumber, head], wrong);
+  return { shape, bytes, pageNumber, isLeaf, cells };
+}
 
-  #childrenOf(page: Page, rowid: number | bigint | undefined): number[] {
-    const { bytes, pageNumber, cells } = page;
-    const children = [...cells, pageNumber === 1 ? 108 : 8];
-    const wanted = rowid === undefined ? children : [children[this.#indexOf(page, rowid)]!];
-    return wanted.map((at) => {
-      const child = u32At(bytes, at);
-      if (child < 2 || child > this.#shape.pageCount) throw corruptLink(this.#shape, pageNumber, child);
-      return child;
-    });
-  }
+function childrenOf(page: Page, rowid: number | bigint | undefined): number[] {
+  const { shape, bytes, pageNumber, cells } = page;
+  const children = [...cells, pageNumber === 1 ? 108 : 8];
+  const wanted = rowid === undefined ? children : [children[cellIndexOf(page, rowid)]!];
+  return wanted.map((at) => checkLink(shape, pageNumber, u32At(bytes, at)));
+}
 
-  /** The first cell whose row id is not below this one; the number of cells when there is none. */
-  #indexOf(page: Page, rowid: number | bigint): number {
-    let low = 0;
-    let high = page.cells.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#rowid(page, page.cells[middle]!) < rowid) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+/** The first cell whose row id is not below this one; the number of cells when there is none. */
+function cellIndexOf(page: Page, rowid: number | bigint): number {
+  let low = 0;
+  let high = page.cells.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (rowidAt(page, page.cells[middle]!) < rowid) low = middle + 1;
+    else high = middle;
   }
+  return low;
+}
 
-  #rowid(page: Page, cell: number): number | bigint {
-    const at = page.isLeaf ? this.#varintEnd(page, cell) : cell + 4;
-    this.#varintEnd(page, at);
-    return signedVarintAt(page.bytes, at);
-  }
+function rowidAt(page: Page, cell: number): number | bigint {
+  const at = page.isLeaf ? numberEnd(page, cell) : cell + 4;
+  numberEnd(page, at);
+  return signedVarintAt(page.bytes, at);
+}
 
-  #rowAt(page: Page, cell: number, signal: AbortSignal | undefined): RowidRow | Promise<RowidRow> {
-    const shape = this.#shape;
-    const { bytes, pageNumber } = page;
-    const start = this.#varintEnd(page, this.#varintEnd(page, cell));
-    const sizeBytes = varintAt(bytes, cell);
-    const localMax = shape.tableLocalMax;
-    const payload = payloadAt(shape, { bytes, pageStart: 0, pageNumber, start, sizeBytes, localMax });
-    const record = copyPart(shape, payload, { span: [0, sizeBytes], signal });
-    const rowOf = (record: Uint8Array): RowidRow => {
-      const rowid = this.#rowid(page, cell);
-      const { columns, rowidColumn } = this.#definition;
-      const values = decodeRecord(record, (pageNumber - 1) * shape.pageSizeBytes + start);
-      // Rows written before ALTER TABLE … ADD COLUMN lack the new columns.
-      for (let i = values.length; i < columns.length; i++) values.push(columns[i]!.defaultValue);
-      if (rowidColumn >= 0 && values[rowidColumn] === null) values[rowidColumn] = rowid;
-      return { rowid, values };
-    };
-    return record instanceof Promise ? record.then(rowOf) : rowOf(record);
-  }
+function recordAt(
+  page: Page,
+  cell: number,
+  signal: AbortSignal | undefined,
+): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>> {
+  const { shape, bytes, pageNumber } = page;
+  const start = numberEnd(page, numberEnd(page, cell));
+  const sizeBytes = varintAt(bytes, cell);
+  const localMax = shape.tableLocalMax;
+  const payload = payloadAt(shape, { bytes, pageStart: 0, pageNumber, start, sizeBytes, localMax });
+  return copyPart(shape, payload, { span: [0, sizeBytes], signal });
+}
 
-  #varintEnd(page: Page, at: number): number {
-    const end = varintEnd(page.bytes, at, this.#shape.usableBytes);
-    if (end < 0) throw this.#corrupt(page, at, "a number reaches past the end of the page");
-    return end;
-  }
+/** Where a number ends. */
+function numberEnd(page: Page, at: number): number {
+  const end = varintEnd(page.bytes, at, page.shape.usableBytes);
+  if (end < 0) throw corruptCell(page, at, "a number reaches past the end of the page");
+  return end;
+}
 
-  #corrupt({ pageNumber }: Page, at: number, message: string): Error {
-    return corruptPage(this.#shape, [pageNumber, at], message);
-  }
+function corruptCell({ shape, pageNumber }: Page, at: number, message: string): Error {
+  return corruptPage(shape, [pageNumber, at], message);
 }

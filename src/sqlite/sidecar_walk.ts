@@ -3,13 +3,12 @@
  * @module
  */
 import { openDatabase } from "./database_reader.ts";
-import { parseFileHeader } from "./file_header.ts";
 import { INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE } from "./format.ts";
 import { checkedPage } from "./overflow.ts";
 import type { PageSource } from "./page_source.ts";
 import { pageGap } from "./sidecar.ts";
 import { SidecarBuilder } from "./sidecar_builder.ts";
-import { corruptLink, corruptPage, payloadAt, type TreeShape, treeShape, u16At, u32At } from "./tree_shape.ts";
+import { corruptLink, corruptPage, payloadAt, type TreeShape, treeShapeOf, u16At, u32At } from "./tree_shape.ts";
 import { varintAt, varintEnd } from "./varint.ts";
 
 /**
@@ -20,7 +19,7 @@ import { varintAt, varintEnd } from "./varint.ts";
 export async function sidecarOf(source: PageSource, signal?: AbortSignal): Promise<SidecarBuilder> {
   const database = await openDatabase(source, signal);
   const first = source.peek(1) ?? await source.load(1, signal);
-  const walk = new Walk(treeShape(source, parseFileHeader(first, source.pageCount * source.pageSizeBytes)), signal);
+  const walk = new Walk(treeShapeOf(source, first), signal);
   await walk.tree(1);
   for (const { rootPage } of database.schema()) if (rootPage > 0) await walk.tree(rootPage);
   return walk.builder;

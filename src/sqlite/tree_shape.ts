@@ -3,7 +3,7 @@
  * @module
  */
 import { CorruptFileError } from "../errors.ts";
-import type { FileHeader } from "./file_header.ts";
+import { parseFileHeader } from "./file_header.ts";
 import { indexLocalMax, localBytes, tableLocalMax } from "./format.ts";
 import type { PageSource } from "./page_source.ts";
 
@@ -22,22 +22,23 @@ export interface TreeShape {
 }
 
 /**
- * @throws {CorruptFileError} when the source was made for another page size, or has fewer pages than the file.
+ * Reads what the file header says, of which `head` has at least 100 bytes.
+ *
+ * @throws {CorruptFileError} when the file is no SQLite database, or the source was made for another page size.
  */
-export function treeShape(source: PageSource, header: FileHeader): TreeShape {
-  if (source.pageSizeBytes !== header.pageSizeBytes) {
-    throw new CorruptFileError(
-      `Cannot read pages of ${source.pageSizeBytes} bytes as the file has pages of ${header.pageSizeBytes}`,
-      16,
-    );
+export function treeShapeOf(source: PageSource, head: Uint8Array): TreeShape {
+  const { pageSizeBytes, usableBytes, pageCount } = parseFileHeader(head, source.pageCount * source.pageSizeBytes);
+  if (source.pageSizeBytes !== pageSizeBytes) {
+    const message = `Cannot read pages of ${source.pageSizeBytes} bytes as the file has pages of ${pageSizeBytes}`;
+    throw new CorruptFileError(message, 16);
   }
   return {
     source,
-    pageSizeBytes: header.pageSizeBytes,
-    usableBytes: header.usableBytes,
-    pageCount: Math.min(source.pageCount, header.pageCount),
-    indexLocalMax: indexLocalMax(header.usableBytes),
-    tableLocalMax: tableLocalMax(header.usableBytes),
+    pageSizeBytes,
+    usableBytes,
+    pageCount: Math.min(source.pageCount, pageCount),
+    indexLocalMax: indexLocalMax(usableBytes),
+    tableLocalMax: tableLocalMax(usableBytes),
   };
 }
 

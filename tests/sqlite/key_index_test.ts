@@ -2,11 +2,10 @@
 import { equal, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { CorruptFileError } from "../../src/errors.ts";
-import { parseFileHeader } from "../../src/sqlite/file_header.ts";
 import { hashKeyBytes, type KeyHash, type KeyIndex } from "../../src/sqlite/key_index.ts";
 import { keyIndexBuilder } from "../../src/sqlite/key_index_builder.ts";
 import { type KeyValueRow, type KeyValueTable, memoryPages, openDatabase } from "../../src/sqlite/mod.ts";
-import { treeShape } from "../../src/sqlite/tree_shape.ts";
+import { treeShapeOf } from "../../src/sqlite/tree_shape.ts";
 import { databaseBytes, equalBytes, KV_TABLE, LatePages, type Layout, randomOf, rowsOf } from "./sqlite_judge.ts";
 
 const isSoak = process.env["SHARDYFUSION_SOAK"] === "1";
@@ -59,7 +58,7 @@ function* randomRows(random: () => number): Generator<[key: Bytes, value: Bytes]
 async function indexOf(bytes: Bytes, hash: KeyHash = hashKeyBytes): Promise<KeyIndex | null> {
   const source = memoryPages(bytes);
   const database = await openDatabase(source);
-  const shape = treeShape(source, parseFileHeader(bytes, bytes.byteLength));
+  const shape = treeShapeOf(source, bytes);
   const builder = keyIndexBuilder({ shape, rootPage: database.table("kv")!.rootPage, valueColumn: 1 }, hash)!;
   // No table takes more steps than it has bytes.
   for (let step = 0; !builder.isDone && step < bytes.byteLength; step++) builder.step();
@@ -149,9 +148,8 @@ test("keyIndexBuilder() gives an empty table an index that has nothing", async (
 
 test("keyIndexBuilder() wants a file in memory and the value right behind the key", async () => {
   const { bytes } = numbered(10);
-  const header = parseFileHeader(bytes, bytes.byteLength);
-  const inMemory = treeShape(memoryPages(bytes), header);
-  const elsewhere = treeShape(new LatePages(bytes, () => true), header);
+  const inMemory = treeShapeOf(memoryPages(bytes), bytes);
+  const elsewhere = treeShapeOf(new LatePages(bytes, () => true), bytes);
   ok(keyIndexBuilder({ shape: inMemory, rootPage: 2, valueColumn: 1 }) !== null);
   equal(keyIndexBuilder({ shape: inMemory, rootPage: 2, valueColumn: 2 }), null);
   equal(keyIndexBuilder({ shape: elsewhere, rootPage: 2, valueColumn: 1 }), null);
