@@ -60,8 +60,12 @@ export function objectOf(expected: string, ...members: readonly string[]): Field
 
 /** Throws what is said of every wrong option. @throws {ConfigValidationError} */
 export function refuseOption(path: string, expected: string, value: unknown): never {
-  const state = value === undefined ? "it is missing" : `current value is ${shown(value)}`;
-  throw new ConfigValidationError(`Cannot use option "${path}" as it must be ${expected}: ${state}`, path);
+  throw new ConfigValidationError(`Cannot use option "${path}" as it must be ${expected}: ${stateOf(value)}`, path);
+}
+
+/** The end of a sentence about a wrong value. */
+export function stateOf(value: unknown): string {
+  return value === undefined ? "it is missing" : `current value is ${shown(value)}`;
 }
 
 /** Throws what is said of every option that does not exist. @throws {ConfigValidationError} */
@@ -71,11 +75,15 @@ export function refuseUnknownOption(path: string): never {
 
 /** A short rendering of any value for an error message; never throws, never long. */
 export function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
-  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "string") return JSON.stringify(shortened(value));
+  if (typeof value === "bigint") return shortened(`${value}n`);
   if (typeof value === "function") return "a function";
   if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";
   return String(value);
+}
+
+function shortened(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

@@ -6,9 +6,9 @@
 const MICROS_PER_MS = 1000;
 const MICROS_PER_SECOND = 1_000_000;
 
-/** Groups: year, month, day; hour, minute, second, fraction; zone. Time and zone may be absent. */
-const DATE_TIME =
-  /^(\d{4})-(\d{2})-(\d{2})(?:[Tt _](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?([Zz]|[+\-\u2212]\d{2}:?\d{2})?)?$/;
+const DATE = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt _](.+))?$/;
+const TIME =
+  /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:[.,](\d+))?)?(?:[Zz]|([+\-\u2212])([01]\d|2[0-3]):?([0-5]\d))?$/;
 
 /**
  * The form that object names carry: always six digits of fraction, so that names sort by time.
@@ -52,33 +52,20 @@ export function jsonStamp(micros: number): string {
  * ```
  */
 export function parseStamp(text: string): number | null {
-  const match = DATE_TIME.exec(text);
-  if (match === null) return null;
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((digits) => Number(digits ?? 0)) as Six;
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return null;
-  if (hour > 23 || minute > 59 || second > 59) return null;
-  const offsetMinutes = zoneMinutes(match[8]);
-  if (offsetMinutes === null) return null;
+  const [, year, month, day, time = "00:00"] = DATE.exec(text) ?? [];
+  const [, hour, minute, second = 0, fraction = "", sign, zoneHours = 0, zoneMinutes = 0] = TIME.exec(time) ?? [];
   const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day); // Date.UTC would take years below 100 for those of the 20th century.
-  const wholeMs = date.setUTCHours(hour, minute - offsetMinutes, second);
-  const micros = wholeMs * MICROS_PER_MS + Number((match[7] ?? "").slice(0, 6).padEnd(6, "0"));
+  date.setUTCFullYear(Number(year), Number(month) - 1, Number(day)); // Date.UTC would move years below 100.
+  // A day that does not exist has become another one. There is no year 0.
+  if (!(Number(year) > 0 && date.getUTCMonth() === Number(month) - 1 && date.getUTCDate() === Number(day))) return null;
+  const zone = sign === "+" ? -1 : 1;
+  const wholeMs = date.setUTCHours(
+    Number(hour) + zone * Number(zoneHours),
+    Number(minute) + zone * Number(zoneMinutes),
+    Number(second),
+  );
+  const micros = wholeMs * MICROS_PER_MS + Number(fraction.slice(0, 6).padEnd(6, "0"));
   return Number.isSafeInteger(micros) ? micros : null;
-}
-
-type Six = [number, number, number, number, number, number];
-
-function zoneMinutes(zone: string | undefined): number | null {
-  if (zone === undefined || zone === "Z" || zone === "z") return 0;
-  const hours = Number(zone.slice(1, 3));
-  const minutes = Number(zone.slice(-2));
-  if (hours > 23 || minutes > 59) return null;
-  return (zone.startsWith("+") ? 1 : -1) * (hours * 60 + minutes);
-}
-
-function daysInMonth(year: number, month: number): number {
-  if (month === 2) return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28;
-  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
 function seconds(micros: number): string {

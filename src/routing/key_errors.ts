@@ -21,22 +21,22 @@ export function encodingError(encoding: KeyEncoding, key: unknown): ConfigValida
   const fitting = typeof key === "string" ? "utf8" : key instanceof Uint8Array ? "raw" : "u64be";
   const isFit = fitting !== "u64be" || ((typeof key === "bigint" || Number.isInteger(key)) && Number(key) >= 0);
   const advice = isFit && fitting !== encoding ? `choose keyEncoding "${fitting}"` : CONVERT;
-  return keyError(`store key ${shownKey(key)} as "${encoding}"`, ACCEPTED[encoding], adviceOn(key, advice));
+  return keyError(`store key ${shown(key)} as "${encoding}"`, ACCEPTED[encoding], adviceOn(key, advice));
 }
 
 /** The key has none of the four types. */
 export function keyTypeError(key: unknown): ConfigValidationError {
-  return keyError(`use ${shownKey(key)} as a key`, "a number, bigint, string or Uint8Array", CONVERT);
+  return keyError(`use ${shown(key)} as a key`, "a number, bigint, string or Uint8Array", CONVERT);
 }
 
 /** The key is a number that has no hash. */
 export function integerHashError(key: number | bigint): ConfigValidationError {
-  return keyError(`hash key ${shownKey(key)}`, "a whole number from -2^63 to 2^63 - 1", adviceOn(key, CONVERT));
+  return keyError(`hash key ${shown(key)}`, "a whole number from -2^63 to 2^63 - 1", adviceOn(key, CONVERT));
 }
 
 /** The key is a string that has no UTF-8 form. */
 export function surrogateError(key: string): ConfigValidationError {
-  return keyError(`use key ${shownKey(key)} as UTF-8`, "free of lone surrogates", "pass what was never text as bytes");
+  return keyError(`use key ${shown(key)} as UTF-8`, "free of lone surrogates", "pass what was never text as bytes");
 }
 
 /** Stored bytes are no integer of that encoding. */
@@ -57,9 +57,4 @@ function adviceOn(key: unknown, advice: string): string {
   return Number.isInteger(key) && !Number.isSafeInteger(key)
     ? "a number beyond 2^53 - 1 is not exact, pass a bigint"
     : advice;
-}
-
-function shownKey(key: unknown): string {
-  const text = shown(key);
-  return text.length > 70 ? `${text.slice(0, 60)}...` : text;
 }

@@ -36,7 +36,7 @@ const encoder = new TextEncoder();
 export function keyPacker(encoding: KeyEncoding): KeyPacker {
   if (encoding === "u64be") return packU64;
   if (encoding === "u32be") return packU32;
-  return encoding === "utf8" ? packUtf8 : packRaw;
+  return textPacker(encoding);
 }
 
 /**
@@ -86,16 +86,12 @@ function writeU32(word: number, target: Uint8Array, offset: number): void {
   target[offset + 3] = word;
 }
 
-function packUtf8(key: Key, target: Uint8Array, offset: number): number {
-  if (typeof key === "string") return packString(key, target, offset);
-  if (key instanceof Uint8Array) return packBytes(key, target, offset);
-  throw encodingError("utf8", key);
-}
-
-function packRaw(key: Key, target: Uint8Array, offset: number): number {
-  if (key instanceof Uint8Array) return packBytes(key, target, offset);
-  if (typeof key === "string") return packString(key, target, offset);
-  throw encodingError("raw", key);
+function textPacker(encoding: "utf8" | "raw"): KeyPacker {
+  return (key, target, offset) => {
+    if (typeof key === "string") return packString(key, target, offset);
+    if (key instanceof Uint8Array) return packBytes(key, target, offset);
+    throw encodingError(encoding, key);
+  };
 }
 
 function packString(key: string, target: Uint8Array, offset: number): number {

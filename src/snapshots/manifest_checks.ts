@@ -4,13 +4,13 @@
  * Readers and writers share these checks; each says by its own error what is wrong.
  * @module
  */
-import { type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
-import { parseStamp } from "../bytes/timestamps.ts";
-import { shown } from "../option_fields.ts";
-import type { KeyEncoding } from "../routing/key.ts";
+import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
 import type { RoutingSpec } from "../routing/router.ts";
 import type { SqlValue } from "../sqlite/record.ts";
+import { isJsonObject, jsonObject, jsonOf, type Kind, readerOf, type Refuse, stamp, text } from "./checked_fields.ts";
 import type { Manifest, ShardEntry } from "./manifest.ts";
+
+export type { Refuse } from "./checked_fields.ts";
 
 /** The one version of the manifest's format that there is. */
 export const MANIFEST_FORMAT_VERSION = 4;
@@ -21,11 +21,28 @@ export type ManifestRow = Readonly<Record<string, SqlValue | undefined>>;
 /** A manifest without its shards: what the table `build_meta` says. */
 export type ManifestHead = Omit<Manifest, "shards">;
 
-/** Throws; `problem` completes the sentence "Cannot … as …", `path` names the column or the JSON field. */
-export type Refuse = (problem: string, path: string) => never;
+const CEL_FIELDS = ["cel_expr", "cel_columns", "routing_values"];
 
-const KEY_ENCODINGS: readonly string[] = ["u64be", "u32be", "utf8", "raw"] satisfies KeyEncoding[];
-const SHARDING_FIELDS = ["cel_columns", "cel_expr", "hash_algorithm", "routing_values", "strategy"];
+const filledText: Kind<string> = ["text that is not empty", (value) => text[1](value) || undefined];
+const count: Kind<number> = countFrom(0);
+const key: Kind<bigint | string | null> = ["a whole number or a string", (value) => {
+  const parsed = value === null ? null : jsonOf(value);
+  return parsed === null ? null : wholeOrText(parsed);
+}];
+// Whether the types exist is found out when the expression is compiled.
+const typeNames: Kind<Readonly<Record<string, string>>> = ["a non-empty object of type names", (value) => {
+  const names = isJsonObject(value) ? Object.values(value) : [];
+  const isRight = names.length > 0 && names.every((name) => typeof name === "string");
+  return isRight ? value as Readonly<Record<string, string>> : undefined;
+}];
+const tokens: Kind<readonly (bigint | string)[]> = [
+  "an array of different whole numbers, or of different strings",
+  (value) => {
+    const values = Array.isArray(value) ? (value as readonly JsonValue[]).map(wholeOrText) : [undefined];
+    const isOneKind = values.every((item) => item !== undefined && typeof item === typeof values[0]);
+    return isOneKind && new Set(values).size === values.length ? values as (bigint | string)[] : undefined;
+  },
+];
 
 /**
  * Checks the row of `build_meta` and gives its content.
@@ -33,47 +50,40 @@ const SHARDING_FIELDS = ["cel_columns", "cel_expr", "hash_algorithm", "routing_v
  * @param refuse Called at the first thing that is wrong.
  */
 export function headOf(row: ManifestRow, refuse: Refuse): ManifestHead {
-  const columns = new Columns(row, refuse);
-  const routing = routingOf(columns.json("sharding"), columns);
-  const custom = columns.object("custom");
-  const createdAt = columns.text("created_at");
+  const column = readerOf(row, refuse, "");
+  column("format_version", oneOf(MANIFEST_FORMAT_VERSION));
   const head: ManifestHead = {
-    runId: columns.text("run_id"),
-    createdAtMicros: parseStamp(createdAt) ?? columns.wrong("created_at", "a date-time", createdAt),
-    shardCount: columns.count("num_dbs", 1),
-    s3Prefix: columns.text("s3_prefix"),
-    keyColumn: columns.text("key_col"),
-    routing,
-    dbPathTemplate: columns.text("db_path_template"),
-    shardPrefix: columns.text("shard_prefix"),
-    keyEncoding: keyEncodingOf(columns),
-    custom,
+    runId: column("run_id", text),
+    createdAtMicros: column("created_at", stamp),
+    shardCount: column("num_dbs", countFrom(1)),
+    s3Prefix: column("s3_prefix", text),
+    keyColumn: column("key_col", text),
+    routing: routingOf(column("sharding", jsonObject), refuse),
+    dbPathTemplate: column("db_path_template", text),
+    shardPrefix: column("shard_prefix", text),
+    keyEncoding: column("key_encoding", oneOf("u64be", "u32be", "utf8", "raw")),
+    custom: column("custom", jsonObject),
   };
-  const version = columns.count("format_version", 0);
-  if (version !== MANIFEST_FORMAT_VERSION) columns.wrong("format_version", String(MANIFEST_FORMAT_VERSION), version);
-  const values = routing.strategy === "cel" ? routing.routingValues : null;
+  const values = head.routing.strategy === "cel" ? head.routing.routingValues : null;
   if (values !== null && head.shardCount !== Math.max(1, values.length)) {
-    refuse(
-      `there must be one shard for each of the ${values.length} routing values, not ${head.shardCount}`,
-      "num_dbs",
-    );
+    refuse(`there must be one shard for each of ${values.length} routing values, not ${head.shardCount}`, "num_dbs");
   }
   return head;
 }
 
 /** Checks a row of `shards` and gives its content. */
 export function shardOf(row: ManifestRow, refuse: Refuse): ShardEntry {
-  const columns = new Columns(row, refuse);
+  const column = readerOf(row, refuse, "");
   return {
-    shardId: columns.count("db_id", 0),
-    dbUrl: columns.textOrNull("db_url"),
-    attempt: columns.count("attempt", 0),
-    rowCount: columns.count("row_count", 0),
-    dbBytes: columns.count("db_bytes", 0),
-    minKey: columns.key("min_key"),
-    maxKey: columns.key("max_key"),
-    checkpointId: columns.textOrNull("checkpoint_id"),
-    writerInfo: columns.object("writer_info"),
+    shardId: column("db_id", count),
+    dbUrl: column("db_url", orNull(text)),
+    attempt: column("attempt", count),
+    rowCount: column("row_count", count),
+    dbBytes: column("db_bytes", count),
+    minKey: column("min_key", key),
+    maxKey: column("max_key", key),
+    checkpointId: column("checkpoint_id", orNull(text)),
+    writerInfo: column("writer_info", jsonObject),
   };
 }
 
@@ -98,101 +108,41 @@ export function shardsOf(
   return shards;
 }
 
-/** Whether a value of JSON is an object. */
-export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function countFrom(least: number): Kind<number> {
+  return [
+    `a whole number from ${least} up`,
+    (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= least ? value : undefined,
+  ];
 }
 
-/** The columns of a row, checked as they are asked for. */
-class Columns {
-  readonly #row: ManifestRow;
-  readonly refuse: Refuse;
-
-  constructor(row: ManifestRow, refuse: Refuse) {
-    this.#row = row;
-    this.refuse = refuse;
-  }
-
-  wrong(name: string, expected: string, value: unknown): never {
-    const state = value === undefined ? "it is missing" : `current value is ${shown(value)}`;
-    this.refuse(`"${name}" must be ${expected}: ${state}`, name);
-  }
-
-  text(name: string): string {
-    const value = this.#row[name];
-    return typeof value === "string" ? value : this.wrong(name, "text", value);
-  }
-
-  textOrNull(name: string): string | null {
-    return this.#row[name] === null ? null : this.text(name);
-  }
-
-  count(name: string, least: number): number {
-    const value = this.#row[name];
-    if (typeof value === "number" && Number.isSafeInteger(value) && value >= least) return value;
-    return this.wrong(name, `a whole number from ${least} up`, value);
-  }
-
-  json(name: string): JsonValue {
-    const text = this.text(name);
-    try {
-      return parseJson(text);
-    } catch {
-      return this.wrong(name, "JSON", text);
-    }
-  }
-
-  object(name: string): JsonObject {
-    const value = this.json(name);
-    return isJsonObject(value) ? value : this.wrong(name, "a JSON object", value);
-  }
-
-  key(name: string): bigint | string | null {
-    const value = this.#row[name] === null ? null : this.json(name);
-    return value === null ? null : wholeOrText(value) ?? this.wrong(name, "a whole number or a string", value);
-  }
+function oneOf<const T extends string | number>(...options: readonly T[]): Kind<T> {
+  return [options.join(" or "), (value) => options.find((option) => option === value)];
 }
 
-function keyEncodingOf(columns: Columns): KeyEncoding {
-  const name = columns.text("key_encoding");
-  return KEY_ENCODINGS.includes(name)
-    ? name as KeyEncoding
-    : columns.wrong("key_encoding", KEY_ENCODINGS.join(", "), name);
+function orNull<T>([expected, read]: Kind<T>): Kind<T | null> {
+  return [`${expected} or null`, (value) => value === null ? null : read(value)];
 }
 
 /** Reads the column `sharding`, which takes no fields beyond the five known ones. */
-function routingOf(value: JsonValue, columns: Columns): RoutingSpec {
-  const wrong = (name: string, expected: string): never =>
-    columns.wrong(`sharding.${name}`, expected, (value as JsonObject)[name]);
-  if (!isJsonObject(value)) return columns.wrong("sharding", "a JSON object", value);
-  const unknown = Object.keys(value).find((name) => !SHARDING_FIELDS.includes(name));
-  if (unknown !== undefined) columns.refuse(`"sharding" has the unknown field "${unknown}"`, `sharding.${unknown}`);
-  const { strategy, cel_expr: expr, cel_columns: types, routing_values: values = null } = value;
-  if (value["hash_algorithm"] !== "xxh3_64") wrong("hash_algorithm", '"xxh3_64"');
-  if (strategy === "hash") {
-    const extra = ["cel_expr", "cel_columns", "routing_values"].find((name) => (value[name] ?? null) !== null);
-    return extra === undefined ? { strategy } : wrong(extra, "null with hash sharding");
+function routingOf(sharding: JsonObject, refuse: Refuse): RoutingSpec {
+  const { hash_algorithm: _algorithm, strategy: _strategy, ...cel } = sharding;
+  const field = readerOf(sharding, refuse, "sharding.");
+  field("hash_algorithm", oneOf("xxh3_64"));
+  const isCel = field("strategy", oneOf("hash", "cel")) === "cel";
+  for (const name in cel) {
+    if (!CEL_FIELDS.includes(name)) refuse(`"sharding" has the unknown field "${name}"`, `sharding.${name}`);
+    if (!isCel) field(name, ["null with hash sharding", (value) => value === null || undefined]);
   }
-  if (strategy !== "cel") wrong("strategy", '"hash" or "cel"');
-  if (typeof expr !== "string" || expr === "") return wrong("cel_expr", "a non-empty string");
-  // Whether the types exist is found out when the expression is compiled.
-  const isTypes = isJsonObject(types) && Object.values(types).every((type) => typeof type === "string");
-  if (!isTypes || Object.keys(types).length === 0) return wrong("cel_columns", "a non-empty object of type names");
-  const routingValues = values === null ? null : routingValuesOf(values);
-  if (routingValues === undefined) {
-    return wrong("routing_values", "null or an array of different whole numbers, or of different strings");
-  }
-  return { strategy: "cel", expr, columns: types as Readonly<Record<string, string>>, routingValues };
+  if (!isCel) return { strategy: "hash" };
+  return {
+    strategy: "cel",
+    expr: field("cel_expr", filledText),
+    columns: field("cel_columns", typeNames),
+    routingValues: cel["routing_values"] === undefined ? null : field("routing_values", orNull(tokens)),
+  };
 }
 
-/** Undefined when they are wrong. */
-function routingValuesOf(value: JsonValue): readonly (bigint | string)[] | undefined {
-  const values = Array.isArray(value) ? (value as readonly JsonValue[]).map(wholeOrText) : [null];
-  const isOneKind = values.every((item) => item !== null && typeof item === typeof values[0]);
-  return isOneKind && new Set(values).size === values.length ? values as (bigint | string)[] : undefined;
-}
-
-function wholeOrText(value: JsonValue): bigint | string | null {
+function wholeOrText(value: JsonValue | undefined): bigint | string | undefined {
   if (typeof value === "string" || typeof value === "bigint") return value;
-  return typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : null;
+  return typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : undefined;
 }

@@ -23,7 +23,8 @@
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
 import { xxh3Hex } from "../bytes/xxh3.ts";
 import type { ShardEntry } from "./manifest.ts";
-import { isJsonObject, type ManifestHead, type ManifestRow, type Refuse, shardOf } from "./manifest_checks.ts";
+import { isJsonObject, type Refuse } from "./checked_fields.ts";
+import { type ManifestHead, type ManifestRow, shardOf } from "./manifest_checks.ts";
 
 /** Names in the object `shardyfusion`. */
 export const MANIFEST_DIGEST = "manifest_xxh3_64";

@@ -14,10 +14,9 @@
  * Pointers that the Python package wrote lack our two fields, and it ignores them in ours.
  * @module
  */
-import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
-import { jsonStamp, parseStamp } from "../bytes/timestamps.ts";
-import { ManifestParseError } from "../errors.ts";
-import { shown } from "../option_fields.ts";
+import { dumpJson, type JsonObject, type JsonValue } from "../bytes/python_json.ts";
+import { jsonStamp } from "../bytes/timestamps.ts";
+import { isJsonObject, jsonOf, type Kind, readerOf, refusing, stamp, text } from "./checked_fields.ts";
 import type { CurrentPointer } from "./manifest_store.ts";
 
 /** Content type of manifests, as the store and the pointer record it. */
@@ -28,6 +27,13 @@ export const POINTER_CONTENT_TYPE = "application/json";
 export const PREVIOUS_REFS_MAX = 10;
 /** A pointer needs about 5 KB; what is much larger is no pointer and is not read. */
 export const POINTER_BYTES_MAX = 1 << 20;
+
+const wholeNumber: Kind<true> = [
+  "a whole number",
+  (value) =>
+    typeof value === "bigint" || Number.isInteger(value) || (typeof value === "string" && /^-?\d+$/.test(value)) ||
+    undefined,
+];
 
 /** Where a pointer was read. */
 export interface PointerSource {
@@ -51,21 +57,20 @@ export interface PointerSource {
  * if (read.ref !== pointer.ref || read.generation !== 1) throw new Error("unexpected pointer");
  * ```
  */
-export function parsePointer(bytes: Uint8Array, source: PointerSource): CurrentPointer {
-  const fields = pointerFields(bytes, source);
-  const format = fields["format_version"];
-  if (format !== undefined && !isInteger(format)) throw malformed(source, ["format_version", format], "a whole number");
-  text(fields, "manifest_content_type", source);
-  const updatedAt = text(fields, "updated_at", source);
-  const publishedAtMicros = parseStamp(updatedAt);
-  if (publishedAtMicros === null) throw malformed(source, ["updated_at", updatedAt], "a date-time");
+export function parsePointer(bytes: Uint8Array, { ref, version }: PointerSource): CurrentPointer {
+  const refuse = refusing("pointer", ref);
+  const fields = jsonOf(utf8Text(bytes)) ?? null;
+  if (!isJsonObject(fields)) return refuse("it must be a JSON object", "");
+  const field = readerOf(fields, refuse, "");
+  if (fields["format_version"] !== undefined) field("format_version", wholeNumber);
+  field("manifest_content_type", text);
   return {
-    ref: text(fields, "manifest_ref", source),
-    runId: text(fields, "run_id", source),
-    publishedAtMicros,
+    ref: field("manifest_ref", text),
+    runId: field("run_id", text),
+    publishedAtMicros: field("updated_at", stamp),
     generation: generationOf(fields["generation"]),
     previous: previousOf(fields["previous"]),
-    version: source.version,
+    version,
   };
 }
 
@@ -88,40 +93,13 @@ export function renderPointer(pointer: Omit<CurrentPointer, "version">): Uint8Ar
   return new TextEncoder().encode(dumpJson(fields, { compact: true, path: "pointer" }));
 }
 
-function pointerFields(bytes: Uint8Array, source: PointerSource): JsonObject {
-  let value: JsonValue;
+/** Undefined when the bytes are no UTF-8. */
+function utf8Text(bytes: Uint8Array): string | undefined {
   try {
-    value = parseJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch (cause) {
-    throw new ManifestParseError(`Cannot read the pointer "${source.ref}" as it must be JSON`, source.ref, { cause });
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
   }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
-  throw new ManifestParseError(
-    `Cannot read the pointer "${source.ref}" as it must be a JSON object: current value is ${shown(value)}`,
-    source.ref,
-  );
-}
-
-function text(fields: JsonObject, name: string, source: PointerSource): string {
-  const value = fields[name];
-  if (typeof value !== "string") throw malformed(source, [name, value], "a string");
-  return value;
-}
-
-function malformed(
-  source: PointerSource,
-  [name, value]: readonly [name: string, value: unknown],
-  expected: string,
-): ManifestParseError {
-  const state = value === undefined ? "it is missing" : `current value is ${shown(value)}`;
-  return new ManifestParseError(
-    `Cannot read the pointer "${source.ref}" as its field "${name}" must be ${expected}: ${state}`,
-    source.ref,
-  );
-}
-
-function isInteger(value: JsonValue): boolean {
-  return typeof value === "bigint" || Number.isInteger(value) || (typeof value === "string" && /^-?\d+$/.test(value));
 }
 
 /** Another program may use the name for something else: what is no generation of ours counts as absent. */

@@ -7,7 +7,15 @@ import { StoreError } from "../errors.ts";
 import { requireKey } from "./object_key.ts";
 import { type RangeAnswer, rangesTogether } from "./range_reads.ts";
 import type { ByteRange, ReadableStore, RequestOptions, StoredObject, StoredRanges } from "./store.ts";
-import { checkedBody, notFoundError, rangeError, readExactly, requestError, requireRanges } from "./stored_object.ts";
+import {
+  checkedBody,
+  notFoundError,
+  rangeError,
+  readExactly,
+  replacedError,
+  requestError,
+  requireRanges,
+} from "./stored_object.ts";
 
 /** How the requests of a store are sent. */
 export interface FetchReadsOptions {
@@ -163,7 +171,8 @@ class FetchReads implements ReadableStore {
           response,
           take(answer, isAgain) {
             if (!isAgain || strongTag(answer) === etag) return readExactly(bodyOf(answer), expected);
-            throw refused(answer, { url, what: "the object was replaced meanwhile: read it anew", retryable: true });
+            giveUp(answer);
+            throw replacedError(url);
           },
         }),
     };

@@ -2,8 +2,7 @@
  * Objects behind any HTTP server, read only: a public bucket, a CDN, a folder of a web server.
  * @module
  */
-import { ConfigValidationError } from "../errors.ts";
-import { anyFunction, checkFields, integerFrom, optional } from "../option_fields.ts";
+import { anyFunction, checkFields, integerFrom, optional, refuseOption } from "../option_fields.ts";
 import { fetchReads } from "./fetch_reads.ts";
 import type { ReadableStore } from "./store.ts";
 
@@ -69,10 +68,7 @@ function checkedBase(url: string | URL): URL {
   if (parsed !== null && /^https?:$/.test(parsed.protocol) && !parsed.username && !parsed.password && !parsed.hash) {
     return parsed;
   }
-  throw new ConfigValidationError(
-    `Cannot use option "httpStore.url" as it must be an http(s) URL without user, password and "#": ` +
-      // Not the rest, which may be secret.
-      `current value begins with ${JSON.stringify(String(url).slice(0, 12))}`,
-    "httpStore.url",
-  );
+  // Not the rest of it, which may be secret.
+  const shown = `${String(url).slice(0, 12)}...`;
+  refuseOption("httpStore.url", 'an http(s) URL without user, password and "#"', shown);
 }

@@ -14,9 +14,7 @@ import { shown } from "../option_fields.ts";
  * @throws {ConfigValidationError} with path `key`.
  */
 export function requireKey(key: string): void {
-  const problem = typeof key !== "string" ? "a string" : problemOf(key.split("/"));
-  if (problem === null) return;
-  throw new ConfigValidationError(`Cannot use key as it must be ${problem}: current value is ${shown(key)}`, "key");
+  requirePath(key, key, "key");
 }
 
 /**
@@ -26,12 +24,7 @@ export function requireKey(key: string): void {
  */
 export function requirePrefix(prefix: string): void {
   // The last segment may be the beginning of a name, so that even `..` is fine there: it becomes whole by one letter.
-  const problem = problemOf(`${prefix}x`.split("/"));
-  if (problem === null) return;
-  throw new ConfigValidationError(
-    `Cannot use prefix as it must be ${problem}: current value is ${shown(prefix)}`,
-    "prefix",
-  );
+  requirePath(`${prefix}x`, prefix, "prefix");
 }
 
 /**
@@ -42,12 +35,8 @@ export function requirePrefix(prefix: string): void {
  */
 export function requireFolder(prefix: string): string {
   const folder = prefix.replace(/\/$/, "");
-  const problem = problemOf(folder.split("/"));
-  if (problem === null) return `${folder}/`;
-  throw new ConfigValidationError(
-    `Cannot use prefix as it must be ${problem}: current value is ${shown(prefix)}`,
-    "prefix",
-  );
+  requirePath(folder, prefix, "prefix");
+  return `${folder}/`;
 }
 
 /** Order of two strings by their UTF-8 bytes, as S3 lists; JavaScript's own order puts `\u{10000}` before `\uFFFD`. */
@@ -66,12 +55,13 @@ function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
-function problemOf(segments: readonly string[]): string | null {
-  for (const segment of segments) {
-    if (segment === "") return "a relative path without empty segments";
-    if (segment === "." || segment === "..") return `a path without "." and ".."`;
-    if (segment.includes("\0")) return "free of NUL characters";
-    if (!segment.isWellFormed()) return "well-formed Unicode";
-  }
-  return null;
+function requirePath(path: string, given: unknown, name: "key" | "prefix"): void {
+  const isClean = typeof path === "string" && path.isWellFormed() && !path.includes("\0") &&
+    path.split("/").every((segment) => !["", ".", ".."].includes(segment));
+  if (isClean) return;
+  throw new ConfigValidationError(
+    `Cannot use ${name} as it must be a path of well-formed Unicode without NUL, and without empty segments, "." ` +
+      `and "..": current value is ${shown(given)}`,
+    name,
+  );
 }

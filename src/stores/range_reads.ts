@@ -2,8 +2,8 @@
  * Several ranges of one object by several requests.
  * @module
  */
-import { StoreError } from "../errors.ts";
 import type { ByteRange, StoredRanges } from "./store.ts";
+import { replacedError } from "./stored_object.ts";
 
 /** What one request for a range gave. */
 export interface RangeAnswer {
@@ -44,11 +44,7 @@ export async function rangesTogether(
       const index = next++;
       const answer = answers[index] = await readOne(ranges[index]!, either);
       version ??= answer;
-      if (version.etag === answer.etag && version.sizeBytes === answer.sizeBytes) continue;
-      throw new StoreError(`Cannot read ranges of "${url}" as the object was replaced meanwhile: read it anew`, {
-        url,
-        retryable: true,
-      });
+      if (version.etag !== answer.etag || version.sizeBytes !== answer.sizeBytes) throw replacedError(url);
     }
   }
   try {

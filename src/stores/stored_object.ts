@@ -128,8 +128,7 @@ export function requestError(thrown: unknown, { url, signal, verb = "read" }: Lo
     return new StoreError(`Cannot ${verb} "${url}": ${reason}`, { url, retryable: true });
   }
   return new StoreError(
-    `Cannot ${verb} "${url}" as this invocation has sent all requests that it may: look up fewer keys in one, or ` +
-      `raise the plan's limit of subrequests`,
+    `Cannot ${verb} "${url}" as this invocation can send no more: look up fewer keys in it, or raise its limit`,
     { url },
   );
 }
@@ -146,7 +145,7 @@ function reasonOf(thrown: unknown): string {
 /** @throws {ConfigValidationError} with path `ranges`, when an offset or length is no whole number of its kind. */
 export function requireRanges(ranges: readonly ByteRange[]): void {
   for (const { offset, lengthBytes } of ranges) {
-    if (Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(lengthBytes) && lengthBytes >= 1) continue;
+    if ([offset, lengthBytes - 1].every((count) => Number.isSafeInteger(count) && count >= 0)) continue;
     throw new ConfigValidationError(
       `Cannot read a range as it must begin at 0 or later and have 1 byte or more: ` +
         `current value is offset ${offset}, length ${lengthBytes}`,
@@ -163,6 +162,11 @@ export function rangeError(url: string, range: ByteRange, sizeBytes: number | nu
     url,
     status: 416,
   });
+}
+
+/** The error for an object that is of another version than what was read of it before. */
+export function replacedError(url: string): StoreError {
+  return new StoreError(`Cannot read "${url}" on as it was replaced meanwhile: read it anew`, { url, retryable: true });
 }
 
 /** The error for an object that is not there. */
