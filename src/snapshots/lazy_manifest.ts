@@ -8,9 +8,9 @@
  */
 import { CorruptFileError } from "../errors.ts";
 import { RecentResults } from "../recent_results.ts";
+import { openDatabase } from "../sqlite/database_reader.ts";
 import { parseFileHeader } from "../sqlite/file_header.ts";
 import type { PageSource } from "../sqlite/page_source.ts";
-import { openPlainDatabase } from "../sqlite/plain_database.ts";
 import { type ReadableStore, replacedError, type RequestOptions, type StoredObject } from "../stores/store.ts";
 import type { LazyManifest, Manifest, ShardEntry } from "./manifest.ts";
 import { headOf, shardOf } from "./manifest_checks.ts";
@@ -82,7 +82,7 @@ interface Opening extends RequestOptions {
 /** Null when the manifest has to be read whole: it has few shards, or its rows cannot be found or checked singly. */
 async function openLazily(blocks: Blocks, { sizeBytes, ref, signal }: Opening): Promise<LazyManifest | null> {
   const { pageSizeBytes } = parseFileHeader(await blocks.get(0, signal), sizeBytes);
-  const database = await openPlainDatabase(pagesOf(blocks, pageSizeBytes, sizeBytes), signal);
+  const database = await openDatabase(pagesOf(blocks, pageSizeBytes, sizeBytes), signal);
   const meta = await readMeta(database, signal);
   const table = database.rowidTable("shards");
   const refuse = refusalOf(ref);

@@ -5,13 +5,13 @@
 import { parseCreateTable } from "./create_table.ts";
 import type { KeyValueTable } from "./key_value_table.ts";
 import type { PageSource } from "./page_source.ts";
-import type { RowidTable } from "./rowid_table.ts";
+import { RowidTable } from "./rowid_table.ts";
 import {
   findTable,
   keyValueTableOf,
   type KeyValueTableOptions,
   readSchema,
-  rowidTableOf,
+  rowidTreeOf,
   type Schema,
   type SchemaEntry,
 } from "./schema.ts";
@@ -53,7 +53,7 @@ export class Database {
    * @throws {CorruptFileError} when there is no such table, or it has no row ids.
    */
   rowidTable(name: string): RowidTable {
-    return rowidTableOf(this.#schema, name);
+    return new RowidTable(rowidTreeOf(this.#schema, name));
   }
 
   /**

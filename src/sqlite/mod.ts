@@ -6,7 +6,8 @@ export { Database, type KeyValueTableOptions, openDatabase, type SchemaEntry } f
 export { type IndexBuilderOf, KeyValueTable } from "./key_value_table.ts";
 export { keyIndexBuilder } from "./key_index_builder.ts";
 export { type KeyRange, type KeyValueRow, scanTable } from "./scan_table.ts";
-export { type RowidRow, RowidTable, type RowsOptions } from "./rowid_table.ts";
+export { type RowidRow, RowidRows, type RowidTree, type RowsOptions } from "./rowid_rows.ts";
+export { RowidTable } from "./rowid_table.ts";
 export { type ColumnDefinition, parseCreateTable, type TableDefinition } from "./create_table.ts";
 export { type FileHeader, parseFileHeader } from "./file_header.ts";
 export { memoryPages, type PageSource } from "./page_source.ts";

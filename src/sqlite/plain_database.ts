@@ -5,13 +5,13 @@
 import type { KeyValueTable } from "./key_value_table.ts";
 import type { PageSource } from "./page_source.ts";
 import { parsePlainTable } from "./plain_definition.ts";
-import type { RowidTable } from "./rowid_table.ts";
-import { keyValueTableOf, readSchema, rowidTableOf } from "./schema.ts";
+import { RowidRows } from "./rowid_rows.ts";
+import { keyValueTableOf, readSchema, rowidTreeOf } from "./schema.ts";
 
 /** An open database: the part of `Database` that readers of snapshots need. */
 export interface PlainDatabase {
   /** An ordinary table. @throws {CorruptFileError} when there is no such table, or it has no row ids. */
-  rowidTable(name: string): RowidTable;
+  rowidTable(name: string): RowidRows;
   /** A table of blob keys `k` and values `v`. @throws {CorruptFileError} when there is no such table. */
   keyValueTable(name: string): KeyValueTable;
 }
@@ -25,7 +25,7 @@ export interface PlainDatabase {
 export async function openPlainDatabase(source: PageSource, signal?: AbortSignal): Promise<PlainDatabase> {
   const schema = await readSchema(source, parsePlainTable, signal);
   return {
-    rowidTable: (name) => rowidTableOf(schema, name),
+    rowidTable: (name) => new RowidRows(rowidTreeOf(schema, name)),
     keyValueTable: (name) => keyValueTableOf(schema, name),
   };
 }

@@ -5,7 +5,7 @@
 import { CorruptFileError } from "../errors.ts";
 import { type IndexBuilderOf, KeyValueTable } from "./key_value_table.ts";
 import type { PageSource } from "./page_source.ts";
-import { RowidTable } from "./rowid_table.ts";
+import { RowidRows, type RowidTree } from "./rowid_rows.ts";
 import { isSameName, type TableDefinition } from "./table_definition.ts";
 import { type TreeShape, treeShapeOf } from "./tree_shape.ts";
 
@@ -49,7 +49,7 @@ export async function readSchema(source: PageSource, parse: Schema["parse"], sig
   signal?.throwIfAborted();
   const shape = treeShapeOf(source, source.peek(1) ?? await source.load(1, signal));
   const entries: SchemaEntry[] = [];
-  for await (const rows of new RowidTable(shape, 1, SCHEMA_TABLE).rows({ signal })) {
+  for await (const rows of new RowidRows({ shape, rootPage: 1, definition: SCHEMA_TABLE }).rows({ signal })) {
     for (const { values } of rows) entries.push(schemaEntry(values));
   }
   return { shape, entries, parse };
@@ -70,11 +70,11 @@ export function findTable({ entries }: Schema, name: string): SchemaEntry | unde
   return entries.find((entry) => entry.type === "table" && isSameName(entry.name, name));
 }
 
-/** An ordinary table. @throws {CorruptFileError} when there is no such table, or it has no row ids. */
-export function rowidTableOf(schema: Schema, name: string): RowidTable {
+/** Where an ordinary table is. @throws {CorruptFileError} when there is no such table, or it has no row ids. */
+export function rowidTreeOf(schema: Schema, name: string): RowidTree {
   const { rootPage, definition } = tableToRead(schema, name);
   if (definition.isWithoutRowid) throw unfitTable(name, "it must have row ids");
-  return new RowidTable(schema.shape, rootPage, definition);
+  return { shape: schema.shape, rootPage, definition };
 }
 
 /**
