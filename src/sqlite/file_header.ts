@@ -4,7 +4,7 @@
  * @module
  */
 import { CorruptFileError } from "../errors.ts";
-import { FILE_HEADER_BYTES } from "./format.ts";
+import { FILE_HEADER_BYTES, isPageSize } from "./format.ts";
 
 const MAGIC = "SQLite format 3\0";
 /** Smallest usable size: SQLite refuses pages with less room, whatever the page size. */
@@ -32,29 +32,29 @@ export interface FileHeader {
  * format, or holds text as UTF-16.
  */
 export function parseFileHeader(head: Uint8Array, fileBytes: number): FileHeader {
-  const length = Math.min(head.byteLength, fileBytes);
-  if (length < FILE_HEADER_BYTES) throw corrupt(`there must be ${FILE_HEADER_BYTES} bytes at least`, length, length);
+  const view = new DataView(head.buffer, head.byteOffset, Math.min(head.byteLength, fileBytes));
   const wrongAt = Array.from(MAGIC).findIndex((letter, index) => head[index] !== letter.charCodeAt(0));
   if (wrongAt >= 0) throw corrupt('it must begin with "SQLite format 3"', wrongAt, head[wrongAt]!);
-  const view = new DataView(head.buffer, head.byteOffset, FILE_HEADER_BYTES);
+  if (view.byteLength < FILE_HEADER_BYTES) {
+    throw corrupt(`there must be ${FILE_HEADER_BYTES} bytes at least`, view.byteLength, view.byteLength);
+  }
   const sizeField = view.getUint16(16);
   const pageSizeBytes = sizeField === 1 ? 65536 : sizeField;
-  const isPowerOfTwo = (pageSizeBytes & (pageSizeBytes - 1)) === 0;
-  const reservedBytes = view.getUint8(20);
+  const reservedBytes = head[20]!;
   const reservedMax = pageSizeBytes - USABLE_BYTES_MIN;
-  const readVersion = view.getUint8(19);
+  const readVersion = head[19]!;
   const fractions = view.getUint32(20) & 0xffffff;
   const schemaFormat = view.getUint32(44);
   // 0 stands in files that have no table yet.
   const encoding = view.getUint32(56);
   for (
     const [isRight, offset, value, expected] of [
-      [pageSizeBytes >= 512 && isPowerOfTwo, 16, pageSizeBytes, "page size must be a power of two from 512 to 65536"],
-      [reservedBytes <= reservedMax, 20, reservedBytes, `size of the reserved space must be at most ${reservedMax}`],
+      [isPageSize(pageSizeBytes), 16, pageSizeBytes, "page size must be a power of two from 512 to 65536"],
+      [reservedBytes <= reservedMax, 20, reservedBytes, `reserved space must be at most ${reservedMax}`],
       [readVersion === 1 || readVersion === 2, 19, readVersion, "read version must be 1 or 2"],
       [fractions === 0x402020, 21, fractions, "payload fractions must be 64, 32 and 32"],
       [schemaFormat <= 4, 44, schemaFormat, "schema format must be 4 at most"],
-      [encoding <= 1, 56, encoding, "text encoding must be 1, which is UTF-8 (2 and 3 are UTF-16)"],
+      [encoding <= 1, 56, encoding, "text encoding must be 1, for UTF-8"],
     ] as const
   ) {
     if (!isRight) throw corrupt(`its ${expected}`, offset, value);

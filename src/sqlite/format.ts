@@ -48,6 +48,11 @@ export const LOCK_BYTE_OFFSET = 1 << 30;
 /** Page sizes that we write. The reader takes every power of two from 512 to 65536. */
 export const PAGE_SIZES: readonly number[] = [4096, 8192, 16384, 32768, 65536];
 
+/** Whether pages can have this length: a power of two from 512 to 65536. */
+export function isPageSize(sizeBytes: number): boolean {
+  return sizeBytes >= 512 && sizeBytes <= 65536 && (sizeBytes & (sizeBytes - 1)) === 0;
+}
+
 /** Largest payload of an index cell that has no overflow chain (section 1.6). */
 export function indexLocalMax(usableBytes: number): number {
   return Math.floor(((usableBytes - 12) * 64) / 255) - 23;

@@ -5,6 +5,7 @@
  */
 import { decompressFrame } from "../bytes/zstd.ts";
 import { CorruptFileError } from "../errors.ts";
+import { isPageSize } from "./format.ts";
 import { u16At } from "./tree_shape.ts";
 
 /** "SQPC", and the version. */
@@ -38,81 +39,87 @@ export interface Sidecar {
  */
 export function decodeSidecar(bytes: Uint8Array, sizeBytesMax: number = SIZE_BYTES_MAX): Sidecar {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  check(bytes.length > SIDECAR_PREFIX_BYTES, "it is cut short");
   check(
-    view.getUint32(0) === SIDECAR_MAGIC && bytes[4] === SIDECAR_VERSION,
+    bytes.length > SIDECAR_PREFIX_BYTES && view.getUint32(0) === SIDECAR_MAGIC && bytes[4] === SIDECAR_VERSION,
     `it must begin with "SQPC" and version ${SIDECAR_VERSION}`,
   );
   const bodyBytes = view.getUint32(9, true) * 2 ** 32 + view.getUint32(5, true);
-  check(bodyBytes <= sizeBytesMax, `it takes ${bodyBytes} bytes: ${sizeBytesMax} at most are taken`);
   const pageSizeBytes = view.getUint32(13, true);
-  check(
-    pageSizeBytes >= 512 && pageSizeBytes <= 65536 && (pageSizeBytes & (pageSizeBytes - 1)) === 0,
-    `its page size must be a power of two from 512 to 65536: current value is ${pageSizeBytes}`,
-  );
+  check(isPageSize(pageSizeBytes), `its pages cannot be ${pageSizeBytes} bytes long`);
+  check(bodyBytes <= sizeBytesMax, `it takes ${bodyBytes} bytes: ${sizeBytesMax} at most are taken`);
   const tagEnd = SIDECAR_PREFIX_BYTES + bytes[17]!;
-  const tag = tagEnd === SIDECAR_PREFIX_BYTES ? null : decodeTag(bytes.subarray(SIDECAR_PREFIX_BYTES, tagEnd));
-  const body = decompressFrame(bytes.subarray(tagEnd), bodyBytes);
-  return new DecodedSidecar(body, { tag, pageSizeBytes, sizeBytesMax });
+  const tag = new TextDecoder().decode(bytes.subarray(SIDECAR_PREFIX_BYTES, tagEnd)) || null;
+  const tables = readTables(decompressFrame(bytes.subarray(tagEnd), bodyBytes));
+  const { pageNumbers, heads, starts, chainPages } = tables;
+  const pageCount = pageNumbers.length;
+  check(pageCount * pageSizeBytes <= sizeBytesMax, `it has ${pageCount} pages, which are too many`);
+  const pages = rebuildPages(tables, pageSizeBytes);
+  return {
+    tag,
+    pageSizeBytes,
+    pageCount,
+    sizeBytes: pages.length + 4 * (pageCount + 2 * heads.length + 1 + chainPages.length),
+    page(pageNumber) {
+      const at = pageSizeBytes * indexOf(pageNumbers, pageNumber);
+      return at < 0 ? undefined : pages.subarray(at, at + pageSizeBytes);
+    },
+    chain(head) {
+      const i = indexOf(heads, head);
+      return i < 0 ? undefined : chainPages.subarray(starts[i], starts[i + 1]);
+    },
+  };
 }
 
-class DecodedSidecar implements Sidecar {
-  readonly tag: string | null;
-  readonly pageSizeBytes: number;
-  readonly pageCount: number;
-  readonly sizeBytes: number;
-  readonly #pageNumbers: Uint32Array;
-  readonly #pages: Uint8Array;
-  readonly #heads: Uint32Array;
-  readonly #chainStarts: Uint32Array;
-  readonly #chainPages: Uint32Array;
+/** What a sidecar's content is made of. */
+interface Tables {
+  readonly pageNumbers: Uint32Array;
+  /** Where each page begins in `stored`, and where the last one ends. */
+  readonly offsets: Uint32Array;
+  /** Pages without their gaps. */
+  readonly stored: Uint8Array;
+  readonly heads: Uint32Array;
+  /** Where each chain begins in `chainPages`, and where the last one ends. */
+  readonly starts: Uint32Array;
+  readonly chainPages: Uint32Array;
+}
 
-  constructor(body: Uint8Array, about: { tag: string | null; pageSizeBytes: number; sizeBytesMax: number }) {
-    const { pageSizeBytes } = about;
-    const read = new WordReader(body);
-    const pageNumbers = read.words(read.words(1)[0]!);
-    const pageCount = pageNumbers.length;
-    const offsets = read.words(pageCount + 1);
-    const heads = read.words(read.words(1)[0]!);
-    const starts = read.words(heads.length + 1);
-    const chainPages = read.words(starts.at(-1)!);
-    check(isAscending(pageNumbers, 1) && isAscending(heads, 1), "page numbers must ascend");
-    check(isAscending(offsets, 0) && offsets[0] === 0, "the offsets of its pages must ascend from 0");
-    check(offsets.at(-1) === body.length - read.at, "its pages must end where it ends");
-    check(isAscending(starts, 1) && starts[0] === 0, "the offsets of its chains must ascend from 0");
-    check(heads.every((head, i) => chainPages[starts[i]!] === head), "chains must begin with their heads");
-    check(pageCount * pageSizeBytes <= about.sizeBytesMax, `it has ${pageCount} pages, which are too many`);
-    this.#pages = new Uint8Array(pageCount * pageSizeBytes);
-    for (let i = 0; i < pageCount; i++) {
-      const stored = body.subarray(read.at + offsets[i]!, read.at + offsets[i + 1]!);
-      const page = this.#pages.subarray(i * pageSizeBytes, (i + 1) * pageSizeBytes);
-      const [gapStart, gapEnd] = pageGap(stored, pageNumbers[i]!, pageSizeBytes);
-      check(
-        gapStart <= gapEnd && gapStart <= stored.length && stored.length + gapEnd - gapStart === pageSizeBytes,
-        `page ${pageNumbers[i]} is not ${pageSizeBytes} bytes long`,
-      );
-      page.set(stored.subarray(0, gapStart));
-      page.set(stored.subarray(gapStart), gapEnd);
-    }
-    this.tag = about.tag;
-    this.pageSizeBytes = pageSizeBytes;
-    this.pageCount = pageCount;
-    this.sizeBytes = this.#pages.length + 4 * (pageCount + 2 * heads.length + 1 + chainPages.length);
-    this.#pageNumbers = pageNumbers;
-    this.#heads = heads;
-    this.#chainStarts = starts;
-    this.#chainPages = chainPages;
+function readTables(body: Uint8Array): Tables {
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  let at = 0;
+  /** Allocates nothing that is not there. */
+  function words(count: number): Uint32Array {
+    check(4 * count <= body.length - at, "its tables are cut short");
+    return new Uint32Array(count).map(() => view.getUint32((at += 4) - 4, true));
   }
+  const pageNumbers = words(words(1)[0]!);
+  const offsets = words(pageNumbers.length + 1);
+  const heads = words(words(1)[0]!);
+  const starts = words(heads.length + 1);
+  const chainPages = words(starts.at(-1)!);
+  const stored = body.subarray(at);
+  check(
+    isAscending(pageNumbers, 1) && isAscending(heads, 1) &&
+      isAscending(offsets, 0) && offsets[0] === 0 && offsets.at(-1) === stored.length &&
+      isAscending(starts, 1) && starts[0] === 0 && heads.every((head, i) => chainPages[starts[i]!] === head),
+    "its tables contradict each other",
+  );
+  return { pageNumbers, offsets, stored, heads, starts, chainPages };
+}
 
-  page(pageNumber: number): Uint8Array | undefined {
-    const i = indexOf(this.#pageNumbers, pageNumber);
-    return i < 0 ? undefined : this.#pages.subarray(i * this.pageSizeBytes, (i + 1) * this.pageSizeBytes);
-  }
-
-  chain(head: number): ArrayLike<number> | undefined {
-    const i = indexOf(this.#heads, head);
-    return i < 0 ? undefined : this.#chainPages.subarray(this.#chainStarts[i], this.#chainStarts[i + 1]);
-  }
+/** All pages, with zeros in their gaps. */
+function rebuildPages({ pageNumbers, offsets, stored }: Tables, pageSizeBytes: number): Uint8Array {
+  const pages = new Uint8Array(pageNumbers.length * pageSizeBytes);
+  pageNumbers.forEach((pageNumber, i) => {
+    const bytes = stored.subarray(offsets[i], offsets[i + 1]);
+    const [gapStart, gapEnd] = pageGap(bytes, pageNumber, pageSizeBytes);
+    check(
+      gapStart <= gapEnd && gapStart <= bytes.length && bytes.length + gapEnd - gapStart === pageSizeBytes,
+      `page ${pageNumber} is not ${pageSizeBytes} bytes long`,
+    );
+    pages.set(bytes.subarray(0, gapStart), i * pageSizeBytes);
+    pages.set(bytes.subarray(gapStart), i * pageSizeBytes + gapEnd);
+  });
+  return pages;
 }
 
 /**
@@ -126,24 +133,6 @@ export function pageGap(page: Uint8Array, pageNumber: number, pageSizeBytes: num
   const headBytes = [0, 0, 12, 0, 0, 12, 0, 0, 0, 0, 8, 0, 0, 8][page[base]!];
   if (!headBytes) return [pageSizeBytes, pageSizeBytes];
   return [base + headBytes + 2 * u16At(page, base + 3), u16At(page, base + 5) || 65536];
-}
-
-/** Reads little-endian numbers of 32 bits, front to back. */
-class WordReader {
-  readonly #view: DataView;
-  at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  /** Allocates nothing that is not there. */
-  words(count: number): Uint32Array {
-    check(4 * count <= this.#view.byteLength - this.at, "it ends before its tables do");
-    const words = new Uint32Array(count);
-    for (let i = 0; i < count; i++, this.at += 4) words[i] = this.#view.getUint32(this.at, true);
-    return words;
-  }
 }
 
 /** Whether each number is larger than the one before by at least `step`. */
@@ -161,14 +150,6 @@ function indexOf(numbers: Uint32Array, wanted: number): number {
     else high = middle;
   }
   return numbers[low] === wanted ? low : -1;
-}
-
-function decodeTag(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new CorruptFileError("Cannot use the sidecar: its tag is no text", SIDECAR_PREFIX_BYTES);
-  }
 }
 
 function check(isRight: boolean, reason: string): asserts isRight {

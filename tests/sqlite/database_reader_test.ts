@@ -220,7 +220,7 @@ test("openDatabase() says what is wrong with a file that it does not read", asyn
   throws(() => memoryPages(utf16), {
     code: "CORRUPT_FILE",
     byteOffset: 56,
-    message: /text encoding must be 1.*UTF-16/,
+    message: /text encoding must be 1, for UTF-8: current value is 2/,
   });
   throws(() => memoryPages(new Uint8Array(0)), { code: "CORRUPT_FILE", byteOffset: 0 });
   throws(() => memoryPages(new Uint8Array(4096)), { code: "CORRUPT_FILE", byteOffset: 0, message: /SQLite format 3/ });
