@@ -17,17 +17,6 @@ import {
 /** Longest input that {@linkcode hashShort} takes. */
 export const SHORT_BYTES_MAX = 240;
 
-// The secret's words never change, so their combinations are worked out once.
-const FLIP_TINY = secret[0]! ^ secret[1]!;
-const FLIP_SMALL_LOW = secret[2]! ^ secret[4]!;
-const FLIP_SMALL_HIGH = secret[3]! ^ secret[5]!;
-const FLIP_FIRST_LOW = secret[6]! ^ secret[8]!;
-const FLIP_FIRST_HIGH = secret[7]! ^ secret[9]!;
-const FLIP_LAST_LOW = secret[10]! ^ secret[12]!;
-const FLIP_LAST_HIGH = secret[11]! ^ secret[13]!;
-const EMPTY_LOW = secret[14]! ^ secret[16]!;
-const EMPTY_HIGH = secret[15]! ^ secret[17]!;
-
 /** Hashes `length` bytes (0 to 240) of a view from `start` on; the digest is left in `result`. */
 export function hashShort(view: DataView, start: number, length: number): void {
   if (length > 16) {
@@ -36,9 +25,7 @@ export function hashShort(view: DataView, start: number, length: number): void {
   } else if (length > 8) {
     hashUpTo16(view, start, length);
   } else if (length >= 4) {
-    result[0] = view.getInt32(start + length - 4, true) ^ FLIP_SMALL_LOW;
-    result[1] = view.getInt32(start, true) ^ FLIP_SMALL_HIGH;
-    finishSmall(length);
+    hashUpTo8(view.getInt32(start, true), view.getInt32(start + length - 4, true), length);
   } else {
     hashUpTo3(view, start, length);
   }
@@ -48,16 +35,13 @@ export function hashShort(view: DataView, start: number, length: number): void {
  * Hashes the eight little-endian bytes of an integer, given as its two 32-bit halves; the digest is left in `result`.
  */
 export function hashInteger(low: number, high: number): void {
-  // Words of four to eight bytes are hashed with their first half on top.
-  result[0] = high ^ FLIP_SMALL_LOW;
-  result[1] = low ^ FLIP_SMALL_HIGH;
-  finishSmall(8);
+  hashUpTo8(low, high, 8);
 }
 
-/** The rotate, multiply and shift steps for four to eight bytes. */
-function finishSmall(length: number): void {
-  const low = result[0]!;
-  const high = result[1]!;
+/** Takes the first and the last four bytes of four to eight. */
+function hashUpTo8(first: number, last: number, length: number): void {
+  const low = last ^ secret[2]! ^ secret[4]!;
+  const high = first ^ secret[3]! ^ secret[5]!;
   result[0] = low ^ ((high << 17) | (low >>> 15)) ^ ((low << 24) | (high >>> 8));
   result[1] = high ^ ((low << 17) | (high >>> 15)) ^ ((high << 24) | (low >>> 8));
   multiply(0x1e98df25, 0x9fb21c65);
@@ -70,12 +54,12 @@ function finishSmall(length: number): void {
 
 function hashUpTo3(view: DataView, start: number, length: number): void {
   if (length === 0) {
-    result[0] = EMPTY_LOW;
-    result[1] = EMPTY_HIGH;
+    result[0] = secret[14]! ^ secret[16]!;
+    result[1] = secret[15]! ^ secret[17]!;
   } else {
     const middle = view.getUint8(start + (length >> 1));
     const word = (view.getUint8(start) << 16) | (middle << 24) | view.getUint8(start + length - 1) | (length << 8);
-    result[0] = word ^ FLIP_TINY;
+    result[0] = word ^ secret[0]! ^ secret[1]!;
     result[1] = 0;
   }
   result[0]! ^= result[1]! >>> 1;
@@ -89,10 +73,10 @@ function hashUpTo3(view: DataView, start: number, length: number): void {
 
 function hashUpTo16(view: DataView, start: number, length: number): void {
   const end = start + length;
-  const firstLow = view.getInt32(start, true) ^ FLIP_FIRST_LOW;
-  const firstHigh = view.getInt32(start + 4, true) ^ FLIP_FIRST_HIGH;
-  const lastLow = view.getInt32(end - 8, true) ^ FLIP_LAST_LOW;
-  const lastHigh = view.getInt32(end - 4, true) ^ FLIP_LAST_HIGH;
+  const firstLow = view.getInt32(start, true) ^ secret[6]! ^ secret[8]!;
+  const firstHigh = view.getInt32(start + 4, true) ^ secret[7]! ^ secret[9]!;
+  const lastLow = view.getInt32(end - 8, true) ^ secret[10]! ^ secret[12]!;
+  const lastHigh = view.getInt32(end - 4, true) ^ secret[11]! ^ secret[13]!;
   sum[0] = length;
   sum[1] = 0;
   addToSum(reversed(firstHigh), reversed(firstLow));
@@ -121,20 +105,10 @@ function mix(view: DataView, at: number, key: number): void {
 function hashUpTo128(view: DataView, start: number, length: number): void {
   const end = start + length;
   startSum(length);
-  if (length > 32) {
-    if (length > 64) {
-      if (length > 96) {
-        mix(view, start + 48, 24);
-        mix(view, end - 64, 28);
-      }
-      mix(view, start + 32, 16);
-      mix(view, end - 48, 20);
-    }
-    mix(view, start + 16, 8);
-    mix(view, end - 32, 12);
+  for (let round = 0; round < length / 32; round++) {
+    mix(view, start + 16 * round, 8 * round);
+    mix(view, end - 16 * round - 16, 8 * round + 4);
   }
-  mix(view, start, 0);
-  mix(view, end - 16, 4);
   finishSum();
 }
 

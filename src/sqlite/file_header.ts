@@ -32,12 +32,11 @@ export interface FileHeader {
  * format, or holds text as UTF-16.
  */
 export function parseFileHeader(head: Uint8Array, fileBytes: number): FileHeader {
-  const view = new DataView(head.buffer, head.byteOffset, Math.min(head.byteLength, fileBytes));
+  const length = Math.min(head.byteLength, fileBytes);
+  if (length < FILE_HEADER_BYTES) throw corrupt(`there must be ${FILE_HEADER_BYTES} bytes at least`, length, length);
+  const view = new DataView(head.buffer, head.byteOffset, length);
   const wrongAt = Array.from(MAGIC).findIndex((letter, index) => head[index] !== letter.charCodeAt(0));
   if (wrongAt >= 0) throw corrupt('it must begin with "SQLite format 3"', wrongAt, head[wrongAt]!);
-  if (view.byteLength < FILE_HEADER_BYTES) {
-    throw corrupt(`there must be ${FILE_HEADER_BYTES} bytes at least`, view.byteLength, view.byteLength);
-  }
   const sizeField = view.getUint16(16);
   const pageSizeBytes = sizeField === 1 ? 65536 : sizeField;
   const reservedBytes = head[20]!;
