@@ -14,7 +14,7 @@ import { openPlainDatabase } from "../sqlite/plain_database.ts";
 import { decodeSidecar, type Sidecar } from "../sqlite/sidecar.ts";
 import type { RemotePart, RemoteShard } from "./backend.ts";
 import { decodeGuard, type Guard } from "./guard.ts";
-import { isReplaced, isSameTag, SidecarDeclined, StorePages } from "./store_pages.ts";
+import { checkTag, isReplaced, SidecarDeclined, StorePages } from "./store_pages.ts";
 
 /** Names of the objects beside the shard's file. */
 export const SIDECAR_FILE = "shard.sidecar";
@@ -37,32 +37,29 @@ export class RemoteSqliteShard implements AsyncDisposable {
   #slot = 0;
   #open: OpenShard | null = null;
   #opening: SharedTask<OpenShard> | null = null;
-  #withSidecar: boolean;
-  #withGuard: boolean;
+  /** Which objects beside the file are worth asking for. */
+  readonly #uses: { sidecar: boolean; guard: boolean };
 
   constructor(shard: RemoteShard) {
     const { objects, mayHaveSidecar } = shard;
+    const has = (name: string): boolean => objects?.some((object) => object.name === name) ?? false;
     this.#shard = shard;
-    this.#withSidecar = objects === undefined ? mayHaveSidecar : hasObject(shard, SIDECAR_FILE);
-    this.#withGuard = hasObject(shard, GUARD_FILE);
+    this.#uses = { sidecar: objects === undefined ? mayHaveSidecar : has(SIDECAR_FILE), guard: has(GUARD_FILE) };
   }
 
   /** As in `ShardReader`. */
   get(key: Uint8Array, signal?: AbortSignal): Uint8Array | null | Promise<Uint8Array | null> {
     const open = this.#open;
-    if (open === null) return this.#getLater(key, signal);
+    if (open === null) return this.#opened(signal).then((opened) => this.#getFrom(opened, key, signal));
     this.#shard.pages.touch(this.#slot);
-    if (this.#isAbsent(open, key)) return null;
-    const found = open.table.get(key, signal);
-    return found instanceof Promise ? found.catch((error) => this.#recover(error, () => this.get(key, signal))) : found;
+    return this.#getFrom(open, key, signal);
   }
 
   /** As in `ShardReader`. */
   async getMany(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<(Uint8Array | null)[]> {
     const open = await this.#opened(signal);
     const values = new Array<Uint8Array | null>(keys.length).fill(null);
-    const places = keys.map((_, index) => index).filter((index) => !this.#isAbsent(open, keys[index]!));
-    if (places.length === 0) return values;
+    const places = [...keys.keys()].filter((index) => !this.#isAbsent(open, keys[index]!));
     try {
       const found = await open.table.getMany(places.map((index) => keys[index]!), signal);
       places.forEach((place, index) => values[place] = found[index]!);
@@ -94,14 +91,14 @@ export class RemoteSqliteShard implements AsyncDisposable {
     return Promise.resolve();
   }
 
-  async #getLater(key: Uint8Array, signal?: AbortSignal): Promise<Uint8Array | null> {
-    const open = await this.#opened(signal);
+  #getFrom(
+    open: OpenShard,
+    key: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Uint8Array | null | Promise<Uint8Array | null> {
     if (this.#isAbsent(open, key)) return null;
-    try {
-      return await open.table.get(key, signal);
-    } catch (error) {
-      return await this.#recover(error, () => this.get(key, signal));
-    }
+    const found = open.table.get(key, signal);
+    return found instanceof Promise ? found.catch((error) => this.#recover(error, () => this.get(key, signal))) : found;
   }
 
   #isAbsent({ guard }: OpenShard, key: Uint8Array): boolean {
@@ -113,17 +110,20 @@ export class RemoteSqliteShard implements AsyncDisposable {
   /** Repeats a lookup without the sidecar, if that was the reason why it failed; passes other errors on. */
   async #recover<T>(error: unknown, repeat: () => T | Promise<T>): Promise<T> {
     if (error instanceof SidecarDeclined) {
-      if (this.#withSidecar) this.#declineSidecar(error.message);
+      if (this.#uses.sidecar) {
+        this.#leaveOut("sidecar", error.message);
+        this.#forget();
+      }
       return await repeat();
     }
     if (isReplaced(error)) this.#forget();
     throw error;
   }
 
-  #declineSidecar(reason: string): void {
-    this.#withSidecar = false;
-    this.#shard.warn(`the sidecar of "${this.#shard.url}" is not used: ${reason}`);
-    this.#forget();
+  /** Goes on without an object beside the file. */
+  #leaveOut(name: "sidecar" | "guard", reason: string): void {
+    this.#uses[name] = false;
+    this.#shard.warn(`the ${name} of "${this.#shard.url}" is not used: ${reason}`);
   }
 
   /** What was read is of another version of the file than what will be read. */
@@ -172,22 +172,20 @@ export class RemoteSqliteShard implements AsyncDisposable {
 
   /** Sidecar, guard and, where they do not make it needless, the head of the file: at the same time. */
   async #firstRequests(signal: AbortSignal): Promise<Companions & { readonly first: RemotePart | null }> {
+    const uses = this.#uses;
     // A sidecar without a recorded digest is believed only when the file is known to be of the same version.
-    const isBlind = this.#withSidecar && this.#shard.objects === undefined;
-    const needsHead = isBlind || !this.#withSidecar;
+    const isBlind = uses.sidecar && this.#shard.objects === undefined;
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
     const requests = [
-      this.#withSidecar ? this.#loadSidecar(either) : null,
-      this.#withGuard ? this.#loadGuard(either) : null,
-      needsHead ? this.#readHead(either) : null,
+      uses.sidecar ? this.#loadSidecar(either) : null,
+      uses.guard ? this.#loadGuard(either) : null,
+      isBlind || !uses.sidecar ? this.#readHead(either) : null,
     ] as const;
     try {
       const [sidecar, guard, first] = await Promise.all(requests);
-      if (sidecar === null || !isBlind || isSameTag(first!.etag, sidecar.tag)) return { sidecar, guard, first };
-      throw new SidecarDeclined(
-        first!.etag === null ? "the store tells no strong ETag" : `it is of another version of the file`,
-      );
+      if (isBlind) checkTag(sidecar, first!.etag);
+      return { sidecar, guard, first };
     } catch (error) {
       failed.abort(error);
       await Promise.allSettled(requests);
@@ -205,7 +203,7 @@ export class RemoteSqliteShard implements AsyncDisposable {
     try {
       const bytes = await this.#shard.load(SIDECAR_FILE, signal);
       if (bytes === null) {
-        this.#withSidecar = false;
+        this.#uses.sidecar = false;
         return null;
       }
       const sidecar = decodeSidecar(bytes);
@@ -220,34 +218,28 @@ export class RemoteSqliteShard implements AsyncDisposable {
   }
 
   async #loadGuard(signal: AbortSignal): Promise<Guard | null> {
-    const { url, sizeBytes, objects, warn } = this.#shard;
+    const { url, sizeBytes, objects } = this.#shard;
     const bytes = await this.#shard.load(GUARD_FILE, signal);
     if (bytes === null) {
-      this.#withGuard = false;
-      warn(`pages of "${url}" are not checked as its guard is missing`);
+      this.#leaveOut("guard", "it is missing, so that pages are not checked");
       return null;
     }
     const guard = decodeGuard(bytes);
-    const file = objects![0]!;
-    if (guard.shardXxh3 === file.xxh3 && guard.pageCount * guard.pageSizeBytes === sizeBytes) return guard;
+    if (guard.shardXxh3 === objects![0]!.xxh3 && guard.pageCount * guard.pageSizeBytes === sizeBytes) return guard;
     throw new CorruptFileError(`Cannot use the guard of "${url}" as it is one of another file`, -1);
   }
 
   /** Takes room for both; what does not fit is left out from now on. */
   #hold(slot: number, { sidecar, guard }: Companions): Companions {
-    const { pages, url, warn } = this.#shard;
-    const release = (): void => this.#forget();
+    const fits = (guardBytes: number, sidecarBytes: number): boolean =>
+      guardBytes + sidecarBytes === 0 ||
+      this.#shard.pages.hold(slot, guardBytes + sidecarBytes, () => this.#forget());
     const guardBytes = guard?.sizeBytes ?? 0;
-    const sidecarBytes = sidecar?.sizeBytes ?? 0;
-    if (guardBytes + sidecarBytes === 0 || pages.hold(slot, guardBytes + sidecarBytes, release)) {
-      return { sidecar, guard };
-    }
+    if (fits(guardBytes, sidecar?.sizeBytes ?? 0)) return { sidecar, guard };
     const reason = "there is no room for it, raise cacheBytesMax";
-    if (sidecar !== null) warn(`the sidecar of "${url}" is not used: ${reason}`);
-    this.#withSidecar = false;
-    if (guard !== null && pages.hold(slot, guardBytes, release)) return { sidecar: null, guard };
-    if (guard !== null) warn(`the guard of "${url}" is not used: ${reason}`);
-    this.#withGuard = false;
+    if (sidecar !== null) this.#leaveOut("sidecar", reason);
+    if (fits(guardBytes, 0)) return { sidecar: null, guard };
+    this.#leaveOut("guard", reason);
     return { sidecar: null, guard: null };
   }
 }
@@ -256,8 +248,4 @@ export class RemoteSqliteShard implements AsyncDisposable {
 interface Companions {
   readonly sidecar: Sidecar | null;
   readonly guard: Guard | null;
-}
-
-function hasObject({ objects }: RemoteShard, name: string): boolean {
-  return objects?.some((object) => object.name === name) ?? false;
 }

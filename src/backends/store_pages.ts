@@ -39,25 +39,22 @@ export class StorePages implements PageSource {
   readonly pageSizeBytes: number;
   readonly pageCount: number;
   readonly #shard: RemoteShard;
-  readonly #slot: number;
-  readonly #sidecar: Sidecar | null;
-  readonly #guard: Guard | null;
+  readonly #about: StorePagesOptions;
   /** Version that all pages are of, the sidecar's too; undefined until an answer of the store tells. */
   #etag: string | null | undefined;
   readonly #underWay = new Map<number, SharedTask<Pages>>();
 
-  constructor(shard: RemoteShard, { pageSizeBytes, slot, sidecar, guard, etag }: StorePagesOptions) {
-    this.pageSizeBytes = pageSizeBytes;
-    this.pageCount = Math.floor(shard.sizeBytes / pageSizeBytes);
+  constructor(shard: RemoteShard, about: StorePagesOptions) {
+    this.pageSizeBytes = about.pageSizeBytes;
+    this.pageCount = Math.floor(shard.sizeBytes / about.pageSizeBytes);
     this.#shard = shard;
-    this.#slot = slot;
-    this.#sidecar = sidecar;
-    this.#guard = guard;
-    if (etag !== undefined) this.#accept(etag);
+    this.#about = about;
+    if (about.etag !== undefined) this.#accept(about.etag);
   }
 
   peek(pageNumber: number): Uint8Array | undefined {
-    const page = this.#sidecar?.page(pageNumber) ?? this.#shard.pages.get(this.#slot, pageNumber);
+    const { sidecar, slot } = this.#about;
+    const page = sidecar?.page(pageNumber) ?? this.#shard.pages.get(slot, pageNumber);
     if (page !== undefined) this.#shard.tally.cacheHits++;
     return page;
   }
@@ -89,7 +86,7 @@ export class StorePages implements PageSource {
 
   /** As the sidecar says; else chains are taken to lie in one piece, as writers put them there. */
   chain(firstPage: number, pageCount: number): readonly number[] {
-    const known = this.#sidecar?.chain(firstPage);
+    const known = this.#about.sidecar?.chain(firstPage);
     if (known !== undefined) return Array.from(known).slice(0, pageCount);
     const length = Math.min(pageCount, this.pageCount - firstPage + 1);
     return Array.from({ length }, (_, index) => firstPage + index);
@@ -97,14 +94,20 @@ export class StorePages implements PageSource {
 
   /** Finds out whether the sidecar belongs to the file, with one request if none has shown it yet. */
   async bind(signal?: AbortSignal): Promise<void> {
-    if (this.#sidecar === null || this.#etag !== undefined) return;
+    if (this.#about.sidecar === null || this.#etag !== undefined) return;
     this.#accept((await this.#shard.read({ offset: 0, lengthBytes: this.pageSizeBytes }, signal)).etag);
   }
 
-  /** A page that was read already. */
+  /** Takes a page that was read. @throws {CorruptFileError} when it is not what was written. */
   keep(pageNumber: number, page: Uint8Array): void {
-    this.#check(pageNumber, page);
-    this.#shard.pages.set(this.#slot, pageNumber, page);
+    const { guard, slot } = this.#about;
+    if (guard?.isSound(pageNumber, page) === false) {
+      throw new CorruptFileError(
+        `Cannot use page ${pageNumber} of "${this.#shard.url}" as its bytes do not have the recorded checksum`,
+        (pageNumber - 1) * this.pageSizeBytes,
+      );
+    }
+    this.#shard.pages.set(slot, pageNumber, page);
   }
 
   /** Pages that are worth one request each: what lies between two of them is shorter than a request is long. */
@@ -157,32 +160,24 @@ export class StorePages implements PageSource {
    */
   #accept(etag: string | null): void {
     if (this.#etag === undefined) {
-      if (this.#sidecar !== null && !isSameTag(etag, this.#sidecar.tag)) {
-        throw new SidecarDeclined(
-          etag === null
-            ? "the store tells no strong ETag"
-            : `it is of version ${this.#sidecar.tag}, the file of ${etag}`,
-        );
-      }
+      checkTag(this.#about.sidecar, etag);
       this.#etag = etag;
     }
-    if (etag === this.#etag) return;
-    throw replacedError(this.#shard.url);
-  }
-
-  #check(pageNumber: number, page: Uint8Array): void {
-    if (this.#guard === null || this.#guard.isSound(pageNumber, page)) return;
-    const { url } = this.#shard;
-    throw new CorruptFileError(
-      `Cannot use page ${pageNumber} of "${url}" as its bytes do not have the recorded checksum`,
-      (pageNumber - 1) * this.pageSizeBytes,
-    );
+    if (etag !== this.#etag) throw replacedError(this.#shard.url);
   }
 }
 
-/** Whether two tags are the same version; some clients strip the quotes. */
-export function isSameTag(one: string | null, other: string | null): boolean {
-  return one !== null && other !== null && one.replaceAll('"', "") === other.replaceAll('"', "");
+/**
+ * Checks that a sidecar, if there is one, is of the version of the file that an answer is of. Some clients strip the
+ * quotes of a tag.
+ *
+ * @throws {SidecarDeclined}
+ */
+export function checkTag(sidecar: Sidecar | null, etag: string | null): void {
+  if (sidecar === null || (etag !== null && sidecar.tag?.replaceAll('"', "") === etag.replaceAll('"', ""))) return;
+  throw new SidecarDeclined(
+    etag === null ? "the store tells no strong ETag" : `it is of version ${sidecar.tag}, the file of ${etag}`,
+  );
 }
 
 /** Whether an error says that the file was replaced between two requests. */
