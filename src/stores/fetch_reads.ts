@@ -36,11 +36,6 @@ const DELAY_MS = 50;
 /** No longer is a server left alone that asks for it. */
 const RETRY_AFTER_MS_MAX = 2000;
 
-/** What is said of some statuses beside their number. */
-const HINTS: Readonly<Record<number, string>> = {
-  403: ": access is denied, or there is no such object",
-  416: ": the range reaches past the end",
-};
 const PACKED = "the server compresses what it sends: have it leave the bytes as they are";
 
 type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
@@ -230,11 +225,12 @@ async function statusError(url: string, response: Response): Promise<StoreError>
   const { status } = response;
   // The code in what S3 says about a failure; never the rest, which may repeat what was signed.
   const [, code = ""] = /<Code>(\w+)</.exec(await response.text().catch(() => "")) ?? [];
-  if ((status === 404 || status === 410) && code !== "NoSuchBucket") return notFoundError(url);
-  return new StoreError(`Cannot read "${url}": the server says ${status} ${code}${HINTS[status] ?? ""}`, {
+  if ([404, 410].includes(status) && code !== "NoSuchBucket") return notFoundError(url);
+  const hint = status === 403 ? ": access is denied, or there is no such object" : "";
+  return new StoreError(`Cannot read "${url}": the server says ${status} ${code}${hint}`, {
     url,
     status,
-    retryable: status === 408 || status === 429 || status >= 500,
+    retryable: [408, 429].includes(status) || status >= 500,
   });
 }
 

@@ -124,13 +124,9 @@ export function requestError(thrown: unknown, { url, signal, verb = "read" }: Lo
   if (signal?.aborted) return signal.reason;
   if (thrown instanceof ShardyfusionError) return thrown;
   const reason = reasonOf(thrown);
-  if (!/subrequest|too many api requests/i.test(reason)) {
-    return new StoreError(`Cannot ${verb} "${url}": ${reason}`, { url, retryable: true });
-  }
-  return new StoreError(
-    `Cannot ${verb} "${url}" as this invocation can send no more: look up fewer keys in it, or raise its limit`,
-    { url },
-  );
+  const isSpent = /subrequest|too many api requests/i.test(reason);
+  const advice = isSpent ? ": look up fewer keys in one invocation, or raise its limit" : "";
+  return new StoreError(`Cannot ${verb} "${url}": ${reason}${advice}`, { url, retryable: !isSpent });
 }
 
 /**
