@@ -28,6 +28,7 @@ import { result } from "../bytes/xxh3_arithmetic.ts";
 import { xxh32 } from "../bytes/xxh32.ts";
 import { CorruptFileError } from "../errors.ts";
 import type { KeyEncoding } from "../routing/key.ts";
+import { isPageSize } from "../sqlite/format.ts";
 
 /** Name of the object below the shard's folder. */
 export const GUARD_FILE = "shard.guard";
@@ -68,10 +69,27 @@ export function decodeGuard(bytes: Uint8Array): Guard {
   const own = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   const sizeBytes = own.byteLength;
   const view = new DataView(own.buffer, own.byteOffset, sizeBytes);
-  const { encoding, pageSizeBytes, pageCount, blockCount } = checkedHeader(view);
-  const sumsStart = GUARD_HEADER_BYTES + blockCount * FILTER_BLOCK_BYTES;
+  const sumsEnd = sizeBytes - 8;
+  if (sumsEnd < GUARD_HEADER_BYTES || view.getUint32(0, true) !== GUARD_MAGIC || view.getUint8(4) !== GUARD_VERSION) {
+    throw corrupt(`it does not begin with "SGRD" and version ${GUARD_VERSION}`, 0);
+  }
+  hashView(view, 0, sumsEnd);
+  if (result[0] !== view.getInt32(sumsEnd, true) || result[1] !== view.getInt32(sumsEnd + 4, true)) {
+    throw corrupt("its own digest is wrong", -1);
+  }
+  // What is wrong from here on was written so.
+  const encoding = GUARD_ENCODINGS[view.getUint8(5)];
+  const pageSizeBytes = 2 ** view.getUint8(6);
+  const pageCount = view.getUint32(8, true);
+  const blockCount = view.getUint32(12, true);
+  const filterSizeBytes = blockCount * FILTER_BLOCK_BYTES;
+  const sumsStart = GUARD_HEADER_BYTES + filterSizeBytes;
+  const isFilterPossible = filterSizeBytes <= FILTER_BYTES_MAX;
+  if (!encoding || !isPageSize(pageSizeBytes) || !isFilterPossible || sumsEnd !== sumsStart + 4 * pageCount) {
+    throw corrupt("its header is impossible", 5);
+  }
   const hashKey = storedKeyHasher(encoding);
-  const words = new Int32Array(own.buffer, own.byteOffset + GUARD_HEADER_BYTES, (blockCount * FILTER_BLOCK_BYTES) / 4);
+  const words = new Int32Array(own.buffer, own.byteOffset + GUARD_HEADER_BYTES, filterSizeBytes / 4);
   return {
     pageSizeBytes,
     pageCount,
@@ -88,35 +106,6 @@ export function decodeGuard(bytes: Uint8Array): Guard {
       return checksum === view.getUint32(sumsStart + 4 * (pageNumber - 1), true);
     },
   };
-}
-
-interface GuardHeader {
-  readonly encoding: KeyEncoding;
-  readonly pageSizeBytes: number;
-  readonly pageCount: number;
-  readonly blockCount: number;
-}
-
-/** Checks all that can be wrong with a guard. */
-function checkedHeader(view: DataView): GuardHeader {
-  const end = view.byteLength - 8;
-  if (end < GUARD_HEADER_BYTES || view.getUint32(0, true) !== GUARD_MAGIC) throw corrupt("it does not begin as one", 0);
-  if (view.getUint8(4) !== GUARD_VERSION) throw corrupt(`its version is ${view.getUint8(4)}`, 4);
-  hashView(view, 0, end);
-  if (result[0] !== view.getInt32(end, true) || result[1] !== view.getInt32(end + 4, true)) {
-    throw corrupt("its own digest is wrong", -1);
-  }
-  // What is wrong from here on was written so.
-  const encoding = GUARD_ENCODINGS[view.getUint8(5)];
-  const pageSizePower = view.getUint8(6);
-  const pageCount = view.getUint32(8, true);
-  const blockCount = view.getUint32(12, true);
-  const statedBytes = GUARD_HEADER_BYTES + blockCount * FILTER_BLOCK_BYTES + pageCount * 4;
-  const isFilterPossible = blockCount * FILTER_BLOCK_BYTES <= FILTER_BYTES_MAX;
-  if (!encoding || pageSizePower < 9 || pageSizePower > 16 || !isFilterPossible || end !== statedBytes) {
-    throw corrupt("its header is impossible", 5);
-  }
-  return { encoding, pageSizeBytes: 1 << pageSizePower, pageCount, blockCount };
 }
 
 function corrupt(reason: string, byteOffset: number): CorruptFileError {

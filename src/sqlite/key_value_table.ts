@@ -5,7 +5,7 @@
 import type { KeyIndex } from "./key_index.ts";
 import type { KeyIndexBuilder } from "./key_index_builder.ts";
 import { type KeyValueTree, Lookup } from "./lookup.ts";
-import { checkedPage, feed, likelyPages, loadTogether } from "./overflow.ts";
+import { feed, feedAtHand, likelyPages, loadTogether } from "./overflow.ts";
 
 /** How much `getMany` holds at once beside what the source caches; more where one row is larger. */
 const BYTES_AT_ONCE_MAX = 1 << 24;
@@ -42,14 +42,8 @@ export class KeyValueTable {
     if (indexed !== undefined) return indexed;
     const lookup = (this.#spare ?? new Lookup(this.tree)).begin(key);
     this.#spare = null;
-    const { source, pageSizeBytes } = this.tree.shape;
-    const whole = source.contiguous;
-    if (whole !== undefined) {
-      while (lookup.wanted !== 0) lookup.advance(whole, (lookup.wanted - 1) * pageSizeBytes);
-    } else {
-      const waiting = feed(this.tree.shape, lookup, signal);
-      if (waiting !== undefined) return waiting.then(() => lookup.value);
-    }
+    const waiting = feed(this.tree.shape, lookup, signal);
+    if (waiting !== undefined) return waiting.then(() => lookup.value);
     const value = lookup.value;
     lookup.release();
     this.#spare = lookup;
@@ -69,7 +63,7 @@ export class KeyValueTable {
   ): Promise<(Uint8Array<ArrayBuffer> | null)[]> {
     signal?.throwIfAborted();
     const values: (Uint8Array<ArrayBuffer> | null)[] = new Array(keys.length).fill(null);
-    let open: { lookup: Lookup; index: number }[] = [];
+    const open = new Map<number, Lookup>();
     let lookup = new Lookup(this.tree);
     keys.forEach((key, index) => {
       const indexed = this.#index?.get(key);
@@ -77,21 +71,19 @@ export class KeyValueTable {
         values[index] = indexed;
         return;
       }
-      this.#advanceAtHand(lookup.begin(key));
+      feedAtHand(this.tree.shape, lookup.begin(key));
       if (this.#indexBuilder !== null) this.#buildIndex(this.#indexBuilder);
-      if (lookup.wanted === 0) {
-        values[index] = lookup.value;
-      } else {
-        open.push({ lookup, index });
-        lookup = new Lookup(this.tree);
-      }
+      values[index] = lookup.value;
+      if (lookup.wanted === 0) return;
+      open.set(index, lookup);
+      lookup = new Lookup(this.tree);
     });
-    while (open.length > 0) {
-      await this.#advanceTogether(open.map((search) => search.lookup), signal);
-      for (const search of open) {
-        if (search.lookup.wanted === 0) values[search.index] = search.lookup.value;
+    while (open.size > 0) {
+      await this.#advanceTogether([...open.values()], signal);
+      for (const [index, { wanted, value }] of open) {
+        values[index] = value;
+        if (wanted === 0) open.delete(index);
       }
-      open = open.filter((search) => search.lookup.wanted !== 0);
     }
     return values;
   }
@@ -101,21 +93,6 @@ export class KeyValueTable {
     if (!builder.isDone) return;
     this.#index = builder.index;
     this.#indexBuilder = null;
-  }
-
-  /** Goes on as far as pages are at hand: in the source, or among those that were just loaded. */
-  #advanceAtHand(lookup: Lookup, loaded?: ReadonlyMap<number, Uint8Array>): void {
-    const { shape } = this.tree;
-    const { source, pageSizeBytes } = shape;
-    while (lookup.wanted !== 0) {
-      if (source.contiguous !== undefined) {
-        lookup.advance(source.contiguous, (lookup.wanted - 1) * pageSizeBytes);
-      } else {
-        const page = loaded?.get(lookup.wanted) ?? source.peek(lookup.wanted);
-        if (page === undefined) return;
-        lookup.advance(checkedPage(shape, lookup.wanted, page), 0);
-      }
-    }
   }
 
   /** Gives the searches the pages that they wait for, whole overflow chains included. */
@@ -132,7 +109,7 @@ export class KeyValueTable {
         for (const pageNumber of likelyPages(shape, lookups[next]!)) wanted.add(pageNumber);
       }
       const loaded = await loadTogether(shape, [...wanted], signal);
-      for (const lookup of group) this.#advanceAtHand(lookup, loaded);
+      for (const lookup of group) feedAtHand(shape, lookup, loaded);
     }
   }
 }

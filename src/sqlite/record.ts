@@ -34,25 +34,25 @@ export function serialBytes(serialType: number): number {
  */
 export function decodeRecord(payload: Uint8Array, byteOffset: number): SqlValue[] {
   const typesStart = varintEnd(payload, 0, payload.byteLength);
-  const headerBytes = typesStart < 0 ? -1 : varintAt(payload, 0);
-  if (headerBytes < typesStart || headerBytes > payload.byteLength || typesStart < 0) {
-    throw new CorruptFileError("Cannot read a record as its header must lie inside the record", byteOffset);
-  }
+  const headerBytes = typesStart < 0 ? Infinity : varintAt(payload, 0);
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const values: SqlValue[] = [];
   let column = headerBytes;
+  if (headerBytes < typesStart || headerBytes > payload.byteLength) throw corrupt(byteOffset);
   for (let at = typesStart; at < headerBytes;) {
     const next = varintEnd(payload, at, headerBytes);
     const type = next < 0 ? 10 : varintAt(payload, at);
     const length = serialBytes(type);
-    if (length < 0 || length > payload.byteLength - column) {
-      throw new CorruptFileError("Cannot read a record as each column must lie inside the record", byteOffset);
-    }
+    if (length < 0 || length > payload.byteLength - column) throw corrupt(byteOffset);
     values.push(decodeColumn(view, [column, length, type], byteOffset));
     column += length;
     at = next;
   }
   return values;
+}
+
+function corrupt(byteOffset: number): CorruptFileError {
+  return new CorruptFileError("Cannot read a record as its header and each column must lie inside it", byteOffset);
 }
 
 function decodeColumn(

@@ -55,14 +55,12 @@ export async function readSchema(source: PageSource, parse: Schema["parse"], sig
   return { shape, entries, parse };
 }
 
-function schemaEntry(values: readonly unknown[]): SchemaEntry {
-  const [type, name, tblName, rootPage, sql] = values;
-  const isType = /^(?:table|index|view|trigger)$/.test(String(type));
-  const isText = typeof name === "string" && typeof tblName === "string" && (sql === null || typeof sql === "string");
-  if (!isType || !isText || (typeof rootPage !== "number" && rootPage !== null)) {
+function schemaEntry([type, name, tblName, rootPage, sql]: readonly unknown[]): SchemaEntry {
+  const texts = [type, name, tblName, sql ?? ""];
+  if (texts.some((text) => typeof text !== "string") || typeof (rootPage ?? 0) !== "number") {
     throw new CorruptFileError("Cannot read a row of the schema as its columns must be of the right types", -1);
   }
-  return { type: type as SchemaEntry["type"], name, tblName, rootPage: rootPage ?? 0, sql };
+  return { type, name, tblName, rootPage: rootPage ?? 0, sql: sql ?? null } as SchemaEntry;
 }
 
 /** The table of a name, whatever its case; undefined when there is none. */
