@@ -18,6 +18,7 @@ const UNDECIDED = 2;
 /** An index tree whose records begin with a blob key and have a blob value somewhere behind it. */
 export interface KeyValueTree {
   readonly shape: TreeShape;
+  /** From 2 up: page 1 is the schema's, and begins with the file header. */
   readonly rootPage: number;
   /** Position of the value in the record, from 1 up; the key is at 0. */
   readonly valueColumn: number;
@@ -107,9 +108,8 @@ export class Lookup implements PageConsumer {
     this.#pageEnd = pageStart + this.#usableBytes;
     this.#pageNumber = this.wanted;
     this.#low = 0;
-    const head = this.wanted === 1 ? pageStart + 100 : pageStart;
-    this.#high = u16At(bytes, head + 3);
-    if (++this.#depth > DEPTH_MAX) throw this.#corrupt(head, `the tree has more than ${DEPTH_MAX} levels`);
+    this.#high = u16At(bytes, pageStart + 3);
+    if (++this.#depth > DEPTH_MAX) throw this.#corrupt(pageStart, `the tree has more than ${DEPTH_MAX} levels`);
     this.#search();
   }
 
@@ -118,14 +118,15 @@ export class Lookup implements PageConsumer {
     const bytes = this.#bytes;
     const pageStart = this.#pageStart;
     const pageNumber = this.#pageNumber;
-    const head = pageNumber === 1 ? pageStart + 100 : pageStart;
-    const isLeaf = bytes[head] === LEAF_INDEX;
-    if (!isLeaf && bytes[head] !== INTERIOR_INDEX) throw this.#corrupt(head, "it must be a page of an index tree");
+    const isLeaf = bytes[pageStart] === LEAF_INDEX;
+    if (!isLeaf && bytes[pageStart] !== INTERIOR_INDEX) {
+      throw this.#corrupt(pageStart, "it must be a page of an index tree");
+    }
     const childBytes = isLeaf ? 0 : 4;
-    const pointers = head + 8 + childBytes;
-    const cellMin = pointers + 2 * u16At(bytes, head + 3);
+    const pointers = pageStart + 8 + childBytes;
+    const cellMin = pointers + 2 * u16At(bytes, pageStart + 3);
     const cellMax = this.#pageEnd - 4 - childBytes;
-    if (cellMin > this.#pageEnd) throw this.#corrupt(head + 3, "its cells must fit the page");
+    if (cellMin > this.#pageEnd) throw this.#corrupt(pageStart + 3, "its cells must fit the page");
     while (this.#low < this.#high) {
       const pointer = pointers + 2 * ((this.#low + this.#high) >>> 1);
       const cell = pageStart + u16At(bytes, pointer);
@@ -143,7 +144,9 @@ export class Lookup implements PageConsumer {
       if (this.isFound && this.path === null) this.#readValue();
       return;
     }
-    const link = cellIndex * 2 + pointers === cellMin ? head + 8 : pageStart + u16At(bytes, pointers + 2 * cellIndex);
+    const link = cellIndex * 2 + pointers === cellMin
+      ? pageStart + 8
+      : pageStart + u16At(bytes, pointers + 2 * cellIndex);
     this.wanted = checkLink(this.#tree.shape, pageNumber, u32At(bytes, link));
   }
 

@@ -49,29 +49,10 @@ export interface PageSource {
  * ```
  */
 export function memoryPages(bytes: Uint8Array): PageSource {
-  return new MemoryPages(bytes);
-}
-
-class MemoryPages implements PageSource {
-  readonly pageSizeBytes: number;
-  readonly pageCount: number;
-  readonly contiguous: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    const header = parseFileHeader(bytes, bytes.byteLength);
-    this.pageSizeBytes = header.pageSizeBytes;
-    this.pageCount = header.pageCount;
-    // Of a subclass such as Node's Buffer every access would be slower.
-    this.contiguous = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  peek(pageNumber: number): Uint8Array {
-    const start = (pageNumber - 1) * this.pageSizeBytes;
-    return this.contiguous.subarray(start, start + this.pageSizeBytes);
-  }
-
-  // deno-lint-ignore require-await -- the interface is for sources that wait
-  async load(pageNumber: number): Promise<Uint8Array> {
-    return this.peek(pageNumber);
-  }
+  const { pageSizeBytes, pageCount } = parseFileHeader(bytes, bytes.byteLength);
+  // Of a subclass such as Node's Buffer every access would be slower.
+  const contiguous = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const peek = (pageNumber: number): Uint8Array =>
+    contiguous.subarray((pageNumber - 1) * pageSizeBytes, pageNumber * pageSizeBytes);
+  return { pageSizeBytes, pageCount, contiguous, peek, load: (pageNumber) => Promise.resolve(peek(pageNumber)) };
 }
