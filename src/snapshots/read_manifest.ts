@@ -13,7 +13,7 @@
 import { CorruptFileError, ManifestParseError } from "../errors.ts";
 import { memoryPages } from "../sqlite/page_source.ts";
 import { openPlainDatabase, type PlainDatabase } from "../sqlite/plain_database.ts";
-import type { RowidRow } from "../sqlite/rowid_table.ts";
+import type { RowidRow } from "../sqlite/rowid_rows.ts";
 import type { Manifest } from "./manifest.ts";
 import { headOf, type ManifestHead, type ManifestRow, type Refuse, shardOf, shardsOf } from "./manifest_checks.ts";
 import {
