@@ -65,7 +65,8 @@ class StoreShard implements RemoteShard {
     this.tally = tally;
     this.warn = warn;
     // Python's snapshots have no digests at all.
-    if (objects?.every(({ name }) => name !== "shard.guard")) warn("shards have no guards: their pages are not checked");
+    const isUnguarded = objects?.every(({ name }) => name !== "shard.guard");
+    if (isUnguarded) warn("shards have no guards: their pages are not checked");
     this.#object = object;
     this.#store = requests.store(store, { tally });
     this.#requests = requests;
