@@ -176,7 +176,11 @@ test("KeyValueTable allocates nothing for a length that the file cannot hold", a
   file.bytes.set([0xa0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00], cell);
   file.bytes.set([9, 16, 0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00], cell + 7);
   file.bytes.set(keyOf(1), cell + 16);
-  await file.refuses(keyOf(1), /a row of \d+ bytes does not fit the page or the file/, /does not fit the page or the file/);
+  await file.refuses(
+    keyOf(1),
+    /a row of \d+ bytes does not fit the page or the file/,
+    /does not fit the page or the file/,
+  );
 });
 
 test("KeyValueTable refuses cells that begin in the page's header, or behind its end", async () => {

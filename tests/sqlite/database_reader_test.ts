@@ -238,7 +238,10 @@ test("openDatabase() says what is wrong with a file that it does not read", asyn
   throws(() => database.keyValueTable("kv"), { code: "CORRUPT_FILE", message: /must be WITHOUT ROWID/ });
   throws(() => database.keyValueTable("w"), { code: "CORRUPT_FILE" });
   throws(() => database.rowidTable("w"), { code: "CORRUPT_FILE", message: /must have row ids/ });
-  throws(() => database.rowidTable("seen"), { code: "CORRUPT_FILE", message: /has none of that name that can be read/ });
+  throws(() => database.rowidTable("seen"), {
+    code: "CORRUPT_FILE",
+    message: /has none of that name that can be read/,
+  });
   throws(() => database.keyValueTable("x").get(new Uint8Array(1)), { code: "CORRUPT_FILE", message: /must be a blob/ });
   await rejects(allOf(scanTable(database.keyValueTable("x"))), { code: "CORRUPT_FILE", message: /must be a blob/ });
 });
