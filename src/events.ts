@@ -17,6 +17,13 @@ export interface EventMap {
   "write.manifest_published": { readonly elapsed_ms: number };
   "write.current_published": { readonly elapsed_ms: number };
   "write.completed": { readonly elapsed_ms: number; readonly rows_written: number };
+  "write.shard.retried": {
+    readonly elapsed_ms: number;
+    readonly db_id: number;
+    readonly attempt: number;
+    readonly backoff_s: number;
+  };
+  "write.shard.retry_exhausted": { readonly elapsed_ms: number; readonly db_id: number; readonly attempts: number };
   "write.batch_written": { readonly elapsed_ms: number; readonly batch_size: number };
   "reader.initialized": Readonly<Record<never, never>>;
   "reader.get": { readonly duration_ms: number; readonly found: boolean };

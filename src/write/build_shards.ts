@@ -5,7 +5,7 @@
 import type { Backend, BuiltShard } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import type { Clock } from "../clock.ts";
-import { ShardCoverageError, ShardWriteError, ShardyfusionError } from "../errors.ts";
+import { PreconditionFailedError, ShardCoverageError, ShardWriteError, ShardyfusionError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import { type KeyEncoding, logicalKey } from "../routing/key.ts";
 import { newHexId } from "../snapshots/layout.ts";
@@ -20,6 +20,8 @@ export interface BuildContext {
   /** Folder of a shard's attempt in the store, without trailing slash. */
   readonly attemptPrefix: (shardId: number, attempt: number) => string;
   readonly keyEncoding: KeyEncoding;
+  /** Undefined: the first failure of a shard ends the write. */
+  readonly retry: ShardRetry | undefined;
   readonly scratch: (() => Promise<ScratchSpace>) | null;
   readonly clock: Clock;
   /** When the write began, on the clock's monotonic scale: events count from there. */
@@ -29,11 +31,23 @@ export interface BuildContext {
   readonly onShardBuilt: () => void;
 }
 
+/** How often and when a shard is built again whose attempt failed. */
+export interface ShardRetry {
+  /** After the first attempt. */
+  readonly retriesMax: number;
+  /** Before the second attempt. */
+  readonly initialBackoffMs: number;
+  /** Of the delay, from one attempt to the next. */
+  readonly multiplier: number;
+}
+
 /** Shards that are built and uploaded side by side: while one waits for the store, another one computes. */
 const SHARDS_AT_ONCE = 2;
 
 /**
  * Builds and uploads every shard; each frees its memory and temporary files as soon as it is done.
+ *
+ * With `retry` a shard whose attempt failed for a moment is built again, into a folder of its own.
  *
  * @throws the first failure, when all shards that had been begun have ended. Errors that are not ours come as
  * {@linkcode ShardWriteError}.
@@ -45,7 +59,7 @@ export async function buildShards(shards: readonly ShardRows[], context: BuildCo
   async function work(): Promise<void> {
     for (let shard = queue.shift(); shard !== undefined && failures.length === 0; shard = queue.shift()) {
       try {
-        attempts.push(await buildShard(shard, context));
+        attempts.push(await buildShard(shard, context, () => failures.length > 0));
         context.onShardBuilt();
       } catch (cause) {
         failures.push(context.signal.aborted ? context.signal.reason : asShardError(cause, shard.shardId));
@@ -57,16 +71,44 @@ export async function buildShards(shards: readonly ShardRows[], context: BuildCo
   return attempts;
 }
 
-async function buildShard(rows: ShardRows, context: BuildContext): Promise<ShardAttempt> {
+async function buildShard(rows: ShardRows, context: BuildContext, isOver: () => boolean): Promise<ShardAttempt> {
+  const { retry, clock, onEvent, startedMs, signal } = context;
+  const { shardId } = rows;
+  for (let attempt = 0;; attempt++) {
+    try {
+      const result = await attemptShard(rows, attempt, context);
+      await rows[Symbol.asyncDispose]();
+      return result;
+    } catch (cause) {
+      signal.throwIfAborted();
+      const error = asShardError(cause, shardId);
+      const elapsed = { elapsed_ms: Math.round(clock.monotonicMs() - startedMs), db_id: shardId };
+      // An object that is there already is this attempt's own, when the answer to its first request got lost.
+      const isTransient = error instanceof PreconditionFailedError ||
+        (error instanceof ShardyfusionError && error.retryable);
+      if (retry === undefined || !isTransient || isOver()) throw error;
+      if (attempt === retry.retriesMax) {
+        onEvent({ name: "write.shard.retry_exhausted", payload: { ...elapsed, attempts: attempt + 1 } });
+        throw error;
+      }
+      const backoffMs = retry.initialBackoffMs * retry.multiplier ** attempt;
+      const payload = { ...elapsed, attempt: attempt + 1, backoff_s: backoffMs / 1000 };
+      onEvent({ name: "write.shard.retried", payload });
+      await clock.sleep(backoffMs, signal);
+    }
+  }
+}
+
+/** One attempt, from the rows as they were collected: those in memory, and sorted runs on disk, can be read again. */
+async function attemptShard(rows: ShardRows, attempt: number, context: BuildContext): Promise<ShardAttempt> {
   const { backend, store, clock, onEvent, startedMs } = context;
   const { shardId, rowsOffered } = rows;
   context.signal.throwIfAborted();
   const beganMs = clock.monotonicMs();
   onEvent({ name: "write.shard.started", payload: { elapsed_ms: Math.round(beganMs - startedMs) } });
-  const prefix = context.attemptPrefix(shardId, 0);
-  const { scratch, signal } = context;
+  const prefix = context.attemptPrefix(shardId, attempt);
+  const { scratch, signal, keyEncoding } = context;
   const sorted = rows.sorted();
-  const { keyEncoding } = context;
   const built = await backend.buildShard(sorted, { shardId, store, prefix, keyEncoding, scratch, clock, signal });
   if (built.rowCount > sorted.rowCountMax || (built.rowCount === 0) !== (rowsOffered === 0)) {
     throw new ShardCoverageError(
@@ -81,10 +123,9 @@ async function buildShard(rows: ShardRows, context: BuildContext): Promise<Shard
     payload: { elapsed_ms: Math.round(endedMs - startedMs), duration_ms: durationMs, row_count: rowsOffered },
   });
   const { minKey, maxKey } = rows;
-  await rows[Symbol.asyncDispose]();
   return {
     shardId,
-    attempt: 0,
+    attempt,
     taskAttemptId: null,
     dbUrl: `${store.url}/${prefix}`,
     rowCount: rowsOffered,
@@ -92,12 +133,12 @@ async function buildShard(rows: ShardRows, context: BuildContext): Promise<Shard
     minKey: minKey === undefined ? null : logicalKey(keyEncoding, minKey),
     maxKey: maxKey === undefined ? null : logicalKey(keyEncoding, maxKey),
     checkpointId: newHexId(),
-    writerInfo: writerInfo(built, durationMs),
+    writerInfo: writerInfo(built, attempt, durationMs),
   };
 }
 
 /** The four fields of the Python package, and ours beside them, which it ignores. */
-function writerInfo(built: BuiltShard, durationMs: number): ShardAttempt["writerInfo"] {
+function writerInfo(built: BuiltShard, attempt: number, durationMs: number): ShardAttempt["writerInfo"] {
   const objects = built.objects.map(({ name, sizeBytes, xxh3, rotatedBytes }) => ({
     name,
     rotated_bytes: rotatedBytes,
@@ -105,7 +146,7 @@ function writerInfo(built: BuiltShard, durationMs: number): ShardAttempt["writer
     xxh3_64: xxh3,
   }));
   return {
-    attempt: 0,
+    attempt,
     duration_ms: durationMs,
     shardyfusion: { distinct_rows: built.rowCount, objects },
     stage_id: null,

@@ -9,6 +9,8 @@ export interface RecordingStore {
   readonly store: ObjectStore;
   /** Removes what was uploaded, and nothing else; failures are swallowed, as another error is on its way. */
   removeCreated(): Promise<void>;
+  /** Removes what was uploaded into other folders than these: attempts that were not published. Never throws. */
+  removeOthers(folders: readonly string[]): Promise<void>;
 }
 
 /**
@@ -51,6 +53,12 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     async removeCreated() {
       for (const key of created) await inner.delete(key).catch(() => {});
       created.clear();
+    },
+    async removeOthers(folders) {
+      const kept = new Set(folders);
+      for (const key of created) {
+        if (!kept.has(key.slice(0, key.lastIndexOf("/")))) await inner.delete(key).catch(() => {});
+      }
     },
   };
 }

@@ -8,12 +8,21 @@ import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
-import { functionOf, objectWith, parseOptions, positiveInteger, positiveNumber, shown } from "../options.ts";
+import {
+  functionOf,
+  objectWith,
+  parseOptions,
+  positiveInteger,
+  positiveNumber,
+  shown,
+  wholeNumber,
+} from "../options.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import type { ObjectStore } from "../stores/store.ts";
+import type { ShardRetry } from "./build_shards.ts";
 import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
 import type { RateLimit } from "../token_bucket.ts";
 
@@ -65,6 +74,12 @@ export interface WriteSnapshotOptions<T> {
   readonly runRegistryPrefix?: string | undefined;
   /** Name of the pointer object. @default {"_CURRENT"} */
   readonly pointerKey?: string | undefined;
+  /**
+   * Builds a shard again, into `attempt=01…`, when an attempt failed with a `retryable` error: by default three times,
+   * after 1, 2 and 4 s. Its rows are kept until it is built, so nothing is read twice. Attempts that were not
+   * published are removed after publishing. Default: the first failure ends the write.
+   */
+  readonly retry?: Partial<ShardRetry> | undefined;
   /** Threads that build shards; this version builds them in this thread. @default {0} */
   readonly workers?: 0 | undefined;
   /** Up to when another writer may publish without being noticed. @default {"publish"} */
@@ -93,6 +108,7 @@ export interface WriteSnapshotOptions<T> {
 export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly batch: { readonly rowsMax: number; readonly bytesMax: number };
   readonly memory: { readonly bytesMax: number; readonly rowsMax?: number | undefined };
+  readonly retry?: ShardRetry | undefined;
   readonly custom: JsonObject;
   readonly keyColumn: string;
   readonly shardPrefix: string;
@@ -113,6 +129,12 @@ const rateLimit = v.strictObject({
   bytesPerSecond: v.optional(positiveNumber),
 });
 
+const shardRetry = v.strictObject({
+  retriesMax: v.optional(wholeNumber, 3),
+  initialBackoffMs: v.optional(wholeNumber, 1000),
+  multiplier: v.optional(positiveNumber, 2),
+});
+
 function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptions<T>> {
   return v.strictObject({
     store: objectWith<ObjectStore>("a store that can be written, such as fsStore(…)", "url", "get", "put", "upload"),
@@ -131,6 +153,7 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     dbPathTemplate: v.optional(nonEmpty, "db={db_id:05d}"),
     runRegistryPrefix: v.optional(nonEmpty, "runs"),
     pointerKey: v.optional(nonEmpty, "_CURRENT"),
+    retry: v.optional(shardRetry),
     workers: v.optional(v.literal(0, "0, as this version has no workers yet")),
     fence: v.optional(v.literal("publish", '"publish", the only fence of this version')),
     onConflict: v.optional(v.literal("fail", '"fail", all that this version can do')),
@@ -187,7 +210,6 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
 const LATER = [
   "columns",
   "vector",
-  "retry",
   "workerBudget",
   "uploadBytesPerSecond",
   "requestRetry",

@@ -150,6 +150,7 @@ class WriteRun<T> {
         store: recording.store,
         attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
         keyEncoding: this.#keyEncoding,
+        retry: this.#options.retry,
         scratch: () => this.#openScratch(),
         clock,
         startedMs: this.#startedMs,
@@ -167,6 +168,8 @@ class WriteRun<T> {
       this.#progress.beginPublish();
       isPublishing = true;
       const { ref } = await manifests.publish(this.#manifest(router, winners, backend), expected, { signal });
+      const published = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
+      if (this.#options.cleanUpLosers) await recording.removeOthers(published);
       return this.#result(ref, winners, { collectedMs, builtMs });
     } catch (error) {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
