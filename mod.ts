@@ -58,3 +58,6 @@ export { type SnapshotSink, snapshotSink } from "./src/write/snapshot_sink.ts";
 export { bytesValue, type ColumnRow, jsonValue } from "./src/write/values.ts";
 export type { WriteProgress, WriteSnapshotOptions } from "./src/write/write_options.ts";
 export { type WriteResult, writeSnapshot, type WriteStats } from "./src/write/write_snapshot.ts";
+export type { VerifyOptions, VerifyProgress } from "./src/verify/verify_options.ts";
+export type { ProblemKind, SnapshotProblem, SnapshotReport } from "./src/verify/verify_report.ts";
+export { verifySnapshot } from "./src/verify/verify_snapshot.ts";

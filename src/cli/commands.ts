@@ -12,6 +12,7 @@ import { multigetCommand } from "./commands/multiget.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routeCommand } from "./commands/route.ts";
 import { shardsCommand } from "./commands/shards.ts";
+import { verifyCommand } from "./commands/verify.ts";
 
 /** The list. */
 export const COMMANDS: readonly CliCommand[] = Object.freeze([
@@ -22,6 +23,7 @@ export const COMMANDS: readonly CliCommand[] = Object.freeze([
   shardsCommand,
   routeCommand,
   healthCommand,
+  verifyCommand,
   historyCommand,
   rollbackCommand,
 ]);
