@@ -11,6 +11,11 @@ export interface Clock {
   monotonicMs(): number;
   /** Resolves after `delayMs`; rejects with the signal's reason as soon as it is aborted. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Calls `action` every `intervalMs`, until the function that it returns is called. A process may end meanwhile.
+   * Where a clock lacks it, `sleep` is called again and again.
+   */
+  every?(intervalMs: number, action: () => void): () => void;
 }
 
 /** The system's clock. Two calls of `nowMicros` never give the same stamp, so that stamps can order. */
@@ -23,6 +28,12 @@ export function systemClock(): Clock {
     },
     monotonicMs: () => performance.now(),
     sleep,
+    every(intervalMs, action) {
+      const timer: unknown = setInterval(action, intervalMs);
+      // Browsers and Workers know no processes that a timer could keep alive.
+      (timer as { unref?(): void }).unref?.();
+      return () => clearInterval(timer as number);
+    },
   };
 }
 

@@ -121,7 +121,7 @@ export class PublishConflictError extends ShardyfusionError {
   }
 }
 
-/** A manifest or the pointer does not follow its format. */
+/** A manifest, the pointer or a run record does not follow its format. */
 export class ManifestParseError extends ShardyfusionError {
   override readonly name = "ManifestParseError";
   override readonly code = "MANIFEST_PARSE";

@@ -27,8 +27,8 @@ export const jsonObject: Kind<JsonObject> = ["a JSON object", (value) => {
   return isJsonObject(parsed) ? parsed : undefined;
 }];
 
-/** A function that throws what is wrong with the pointer or with a manifest. */
-export function refusing(what: "pointer" | "manifest", ref: string): Refuse {
+/** A function that throws what is wrong with an object. */
+export function refusing(what: "pointer" | "manifest" | "run record", ref: string): Refuse {
   return (problem) => {
     throw new ManifestParseError(`Cannot read the ${what} "${ref}" as ${problem}`, ref);
   };

@@ -5,6 +5,7 @@
  * <url>/_CURRENT                                                             the pointer
  * <url>/manifests/<time stamp>_run_id=<run id>/manifest
  * <url>/<shard prefix>/run_id=<run id>/<db path>/attempt=<number>/…          one folder per attempt at a shard
+ * <url>/<run registry prefix>/<time stamp>_run_id=<run id>_<hex id>/run.yaml  what a run says of itself
  * ```
  *
  * Keys are what follows `<url>/`. Refs are whole URLs; they keep naming the place where a series was published, also
@@ -165,6 +166,11 @@ export function checkRunId(runId: string): void {
       `control characters: current value is ${shown(runId)}`,
     "runId",
   );
+}
+
+/** Key of the record of a run. Keys sort by time. */
+export function runRecordKey(runRegistryPrefix: string, createdAtMicros: number, runId: string): string {
+  return `${runRegistryPrefix}/${pathStamp(createdAtMicros)}_run_id=${runId}_${newHexId()}/run.yaml`;
 }
 
 /** 32 random hex digits: ids of runs and of checkpoints. */

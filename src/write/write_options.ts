@@ -70,7 +70,7 @@ export interface WriteSnapshotOptions<T> {
   readonly shardPrefix?: string | undefined;
   /** Folder of a shard below the run's; `{db_id}` stands for its number. @default {"db={db_id:05d}"} */
   readonly dbPathTemplate?: string | undefined;
-  /** Folder of the run records. They are not written yet; the name is checked. @default {"runs"} */
+  /** Folder of the run records, which tell what each run is doing or how it ended. @default {"runs"} */
   readonly runRegistryPrefix?: string | undefined;
   /** Name of the pointer object. @default {"_CURRENT"} */
   readonly pointerKey?: string | undefined;
@@ -113,6 +113,7 @@ export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly keyColumn: string;
   readonly shardPrefix: string;
   readonly dbPathTemplate: string;
+  readonly runRegistryPrefix: string;
   readonly pointerKey: string;
   readonly clock: Clock;
 }
@@ -192,14 +193,14 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
     );
   }
   checkSegment(checked.shardPrefix, "shardPrefix");
-  const names = [checked.shardPrefix, checked.runRegistryPrefix!, checked.pointerKey, "manifests"];
+  const names = [checked.shardPrefix, checked.runRegistryPrefix, checked.pointerKey, "manifests"];
   if (new Set(names).size < names.length) {
     throw new ConfigValidationError(
       `Cannot use option "shardPrefix" as it must differ from "manifests", runRegistryPrefix and pointerKey`,
       "shardPrefix",
     );
   }
-  checkSegment(checked.runRegistryPrefix!, "runRegistryPrefix");
+  checkSegment(checked.runRegistryPrefix, "runRegistryPrefix");
   checkDbPathTemplate(checked.dbPathTemplate);
   if (checked.runId !== undefined) checkRunId(checked.runId);
   checkCustom(checked.custom);

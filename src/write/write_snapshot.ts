@@ -22,6 +22,7 @@ import { spoolRows } from "./packed_spool.ts";
 import { ProgressMeter } from "./progress.ts";
 import { RateLimitStream } from "./rate_limit_stream.ts";
 import { RouteStream } from "./route_stream.ts";
+import { RunRegistry } from "./run_registry.ts";
 import { ShardBatchStream } from "./shard_batch_stream.ts";
 import { ShardSinks } from "./shard_sinks.ts";
 import { RateLimiter } from "../token_bucket.ts";
@@ -36,7 +37,7 @@ export interface WriteResult {
   /** The published shards, ascending; empty ones are left out. */
   readonly winners: readonly ShardEntry[];
   readonly stats: WriteStats;
-  /** URL of the run record; null, as none is written yet. */
+  /** URL of the run record; null when it could not be written, which fails no write. */
   readonly runRecordRef: string | null;
 }
 
@@ -62,9 +63,9 @@ export interface WriteStats {
  *
  * Readers see the old snapshot until the very end and the whole new one afterwards. When anything fails the pointer
  * stays where it was, and what was uploaded is removed again, except where the outcome of publishing is unknown or
- * lost against another writer: then it stays for a roll back. Memory, however many rows come: `memory.bytesMax`, 24
- * bytes a row for the shards being sorted (two at a time), some 20 MiB, about 2 KiB a shard, and a dozen of the largest
- * rows.
+ * lost against another writer: then it stays for a roll back. The run's record tells that it is at work, and then how
+ * it ended. Memory, however many rows come: `memory.bytesMax`, 24 bytes a row for the shards being sorted (two at a
+ * time), some 20 MiB, about 2 KiB a shard, and a dozen of the largest rows.
  *
  * @param rows Read once, no faster than they can be taken.
  * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
@@ -92,6 +93,9 @@ export async function writeSnapshot<T>(rows: RowSource<T>, options: WriteSnapsho
   const run = new WriteRun(checked);
   try {
     return await run.execute(rows);
+  } catch (error) {
+    await run.fail(error);
+    throw error;
   } finally {
     await run.dispose();
   }
@@ -106,6 +110,7 @@ class WriteRun<T> {
   readonly #startedMs: number;
   readonly #emit: ReturnType<typeof guardedEventSink>;
   #scratch: Promise<ScratchSpace> | undefined;
+  #registry: RunRegistry | undefined;
   #sinks: ShardSinks | undefined;
   #keyEncoding: KeyEncoding;
   readonly #pool = new ArrayPool();
@@ -131,6 +136,14 @@ class WriteRun<T> {
       signal.throwIfAborted();
       await this.#checkPlace(manifests);
       this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
+      this.#registry = new RunRegistry({
+        ...this.#options,
+        runId: this.#runId,
+        startedMs: this.#startedMs,
+        onEvent: this.#emit,
+        signal,
+      });
+      await this.#registry.begin();
       router = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
     } catch (error) {
       // Once the rows are being piped the pipe does it, and this is refused.
@@ -170,6 +183,7 @@ class WriteRun<T> {
       const { ref } = await manifests.publish(this.#manifest(router, winners, backend), expected, { signal });
       const published = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
       if (this.#options.cleanUpLosers) await recording.removeOthers(published);
+      await this.#registry.succeed(ref);
       return this.#result(ref, winners, { collectedMs, builtMs });
     } catch (error) {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
@@ -177,6 +191,11 @@ class WriteRun<T> {
       if (!isPublishing || (signal.aborted && error === signal.reason)) await recording.removeCreated();
       throw error;
     }
+  }
+
+  /** Notes in the run record, where there is one, why the run failed. */
+  async fail(error: unknown): Promise<void> {
+    await this.#registry?.fail(error);
   }
 
   async dispose(): Promise<void> {
@@ -205,7 +224,7 @@ class WriteRun<T> {
       publishMs: totalMs - builtMs,
       totalMs,
     };
-    return { runId: this.#runId, manifestRef, winners, stats, runRecordRef: null };
+    return { runId: this.#runId, manifestRef, winners, stats, runRecordRef: this.#registry?.ref ?? null };
   }
 
   /**

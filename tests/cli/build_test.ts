@@ -168,7 +168,8 @@ test("shardy build names the line of a wrong row, and publishes nothing", async 
       match(error, complaint);
     }
     const left = await readdir(folder, { recursive: true, withFileTypes: true });
-    deepEqual(left.filter((entry) => entry.isFile()).map(({ name }) => name), []);
+    // Records of the runs that failed.
+    deepEqual(left.filter((entry) => entry.isFile() && entry.name !== "run.yaml").map(({ name }) => name), []);
   });
 });
 

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { hashSharding, memoryStore, type ObjectStore, openSnapshot, snapshotSink, writeSnapshot } from "../../mod.ts";
 import { StoreError } from "../../src/errors.ts";
 import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
+import { parseRunRecord } from "../../src/snapshots/run_record.ts";
 import { ManualClock } from "../../src/testing/manual_clock.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 
@@ -55,8 +56,17 @@ function faulty(inner: ObjectStore, plan: Plan): ObjectStore {
   };
 }
 
+/** Without the records of runs, which stay whatever becomes of a run. */
 async function keysOf(store: ObjectStore): Promise<string[]> {
-  return (await Array.fromAsync(store.list(""))).flat().map(({ key }) => key);
+  const keys = (await Array.fromAsync(store.list(""))).flat().map(({ key }) => key);
+  return keys.filter((key) => !key.startsWith("runs/"));
+}
+
+/** What became of the runs, oldest first, as their records say. */
+async function statusesOf(store: ObjectStore): Promise<string[]> {
+  const keys = (await Array.fromAsync(store.list("runs/"))).flat().map(({ key }) => key);
+  const records = keys.map(async (key) => parseRunRecord(await (await store.get(key)).bytes(), key).status);
+  return await Promise.all(records);
 }
 
 function write(store: ObjectStore, value: string): ReturnType<typeof writeSnapshot> {
@@ -102,6 +112,13 @@ test(
             ok(error !== undefined, label);
             const kept = (error as { code: string }).code.startsWith("PUBLISH_");
             if (!kept) deepEqual(await keysOf(inner), before, `${label}: nothing is left behind`);
+          }
+          // A run that failed before it could begin has no record; the last request is that of the outcome.
+          const [first, status] = await statusesOf(inner);
+          equal(first, "succeeded");
+          const isOutcomeLost = result !== undefined && plan.count === failing && moment === "before";
+          if (status !== undefined || result !== undefined) {
+            equal(status, isOutcomeLost ? "running" : result === undefined ? "failed" : "succeeded", label);
           }
           await write(inner, "next one");
           equal(await visible(inner), "next one", label);
