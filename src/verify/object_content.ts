@@ -10,11 +10,10 @@ import type { ObjectDigest } from "../backends/backend.ts";
 import type { Guard } from "../backends/guard.ts";
 import { createDigest } from "../bytes/fast_digest.ts";
 import { xxh3Hex } from "../bytes/xxh3.ts";
-import { CorruptFileError, ObjectNotFoundError } from "../errors.ts";
+import { CorruptFileError, ObjectNotFoundError, StoreError } from "../errors.ts";
 import { checkContent } from "../read/shard_content.ts";
 import type { ShardObject } from "../read/shard_objects.ts";
-import type { PageSource } from "../sqlite/page_source.ts";
-import { memoryPages } from "../sqlite/page_source.ts";
+import { memoryPages, type PageSource } from "../sqlite/page_source.ts";
 import type { StoredObject } from "../stores/store.ts";
 import type { ReportProblem } from "./row_check.ts";
 
@@ -112,18 +111,26 @@ export async function readShardFile(
     let seenBytes = 0;
     for await (const chunk of stored.body) {
       means.signal.throwIfAborted();
+      if (seenBytes + chunk.length > sizeBytes) throw lengthError(object.url, [sizeBytes, seenBytes + chunk.length]);
       content.update(chunk);
       sums?.update(chunk);
       await keeper?.write(chunk, seenBytes);
       seenBytes += chunk.length;
       means.onBytes(chunk.length);
     }
+    if (seenBytes !== sizeBytes) throw lengthError(object.url, [sizeBytes, seenBytes]);
     if (sizeBytes === object.sizeBytes) finishContent(content, report);
     return await keeper?.finish(stored.etag) ?? null;
   } catch (error) {
     await keeper?.[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The error for an answer that is not as long as it said: nothing is known of the object then. */
+function lengthError(url: string, [sizeBytes, seenBytes]: readonly [number, number]): StoreError {
+  const message = `Cannot read "${url}" as ${seenBytes} of ${sizeBytes} bytes arrived: read it anew`;
+  return new StoreError(message, { url, retryable: true });
 }
 
 function finishContent(content: { finish(): void }, report: ReportProblem): void {
@@ -186,7 +193,7 @@ function memoryKeeper(sizeBytes: number): Keeper {
   const bytes = new Uint8Array(sizeBytes);
   const asyncDispose = () => Promise.resolve();
   return {
-    write: (chunk, position) => bytes.set(chunk.subarray(0, sizeBytes - position), position),
+    write: (chunk, position) => bytes.set(chunk, position),
     finish: (etag) => ({
       etag,
       file: { kind: "memory", bytes },
