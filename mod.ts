@@ -30,7 +30,19 @@ export type { Key, KeyEncoding } from "./src/routing/key.ts";
 export { hashSharding, type HashShardingOptions, type Sharding, singleShard } from "./src/routing/sharding.ts";
 export type { LazyManifest, Manifest, ManifestRef, ShardDirectory, ShardEntry } from "./src/snapshots/manifest.ts";
 export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
+export {
+  cleanUp,
+  type CleanUpOptions,
+  type CleanUpProgress,
+  type CleanUpResult,
+  type KeepReason,
+  type KeptRun,
+  type KeptSnapshot,
+  type RemovedAttempt,
+  type RemovedRun,
+} from "./src/snapshots/clean_up.ts";
 export { history, rollBack } from "./src/snapshots/history.ts";
+export { type Pin, pin, type PinOptions, unpin, type UnpinOptions } from "./src/snapshots/pins.ts";
 export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";
 export { httpStore, type HttpStoreOptions } from "./src/stores/http_store.ts";
 export { memoryStore } from "./src/stores/memory_store.ts";

@@ -95,7 +95,7 @@ export async function history(store: ObjectStore, options: HistoryOptions = {}):
  *
  * @returns The manifest that is current now, with the time of the roll back.
  * @throws {ConfigValidationError} when not exactly one of `ref`, `runId` and `offset` is given.
- * @throws {ReaderStateError} when the history has no such run, or is shorter.
+ * @throws {ReaderStateError} when the history has no such run, or is shorter, or a clean-up is removing the snapshot.
  * @throws {ObjectNotFoundError} when there is no manifest of this ref.
  * @throws {ManifestParseError} when the manifest cannot be read.
  * @throws {PublishConflictError} when another writer moved the pointer at the same time.

@@ -6,7 +6,7 @@
  */
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
-import { ManifestParseError, PreconditionFailedError, PublishManifestError } from "../errors.ts";
+import { ManifestParseError, PreconditionFailedError, PublishConflictError, PublishManifestError } from "../errors.ts";
 import { functionOf, nonEmptyText, objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
 import type { ObjectStore, ReadableStore, RequestOptions } from "../stores/store.ts";
 import {
@@ -29,6 +29,7 @@ import {
   objectManifestReader,
 } from "./object_manifest_reader.ts";
 import { MANIFEST_CONTENT_TYPE, parsePointer, PREVIOUS_REFS_MAX } from "./pointer.ts";
+import { refuseIfRemoving } from "./removals.ts";
 
 export { type ManifestReaderOptions, objectManifestReader } from "./object_manifest_reader.ts";
 
@@ -112,12 +113,36 @@ async function publish(
     await place.store.delete(key).catch(() => {});
     throw signal.reason;
   }
-  await movePointer({
-    ...moveOf(place, expected, signal),
-    next: nextPointer({ ref, runId, publishedAtMicros }, expected),
-    isNewRef: true,
-  });
+  await moveToNew(place, { target: { ref, runId, publishedAtMicros }, expected }, signal);
   return { ref, runId, publishedAtMicros };
+}
+
+/** How often a clean-up may move the pointer before a publish counts that as a conflict. */
+const CLEAN_UPS_MAX = 5;
+
+async function moveToNew(
+  place: Place,
+  { target, expected }: { target: ManifestRef; expected: CurrentPointer | null },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let seen = expected;
+  for (let cleanUps = 0;; cleanUps++) {
+    try {
+      await movePointer({ ...moveOf(place, seen, signal), next: nextPointer(target, seen), isNewRef: true });
+      return;
+    } catch (error) {
+      if (!(error instanceof PublishConflictError) || cleanUps === CLEAN_UPS_MAX) throw error;
+      const current = await place.reader.loadCurrent({ signal }).catch(() => null);
+      // A clean-up moves the pointer to where it is already, and leaves its time; whoever else moves it changes that.
+      const isSame = current?.ref === seen?.ref && current?.publishedAtMicros === seen?.publishedAtMicros;
+      if (current === null || !isSame) throw error;
+      const removal = { ref: target.ref, purpose: "publish" };
+      await refuseIfRemoving(place.store, removal, { signal }).catch(() => {
+        throw error;
+      });
+      seen = current;
+    }
+  }
 }
 
 async function putManifest(
@@ -158,6 +183,7 @@ async function setCurrent(
 ): Promise<CurrentPointer> {
   const { signal } = request;
   signal?.throwIfAborted();
+  await refuseIfRemoving(place.store, { ref, purpose: "roll back to" }, request);
   // Reading it whole proves that there is something to roll back to.
   const manifest = await place.reader.loadManifest(ref, request);
   const publishedAtMicros = laterThan(expected, place.clock);

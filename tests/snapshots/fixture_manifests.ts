@@ -39,6 +39,8 @@ export function snapshotNames(): string[] {
 export function fixtureManifests(): FixtureManifest[] {
   return snapshotNames().flatMap((snapshot) => {
     const expected = fixtureJson(`snapshots/${snapshot}/expected.json`);
+    // What is expected of `cleanup` is not what its manifests hold.
+    if (expected.cases !== undefined) return [];
     const runs: { manifest_ref: string; manifest: ExpectedManifest }[] = expected.runs_in_publish_order ?? [expected];
     return runs.map(({ manifest_ref: ref, manifest }) => ({
       snapshot,

@@ -1,0 +1,303 @@
+/**
+ * Decides what a clean-up removes, from a survey. Asks for manifests and run records where it must; removes nothing.
+ * @module
+ */
+import type { ManifestRef } from "./manifest.ts";
+import { parseManifestFolder } from "./layout.ts";
+import { folderOfRef } from "./removals.ts";
+import {
+  type ListedManifest,
+  type NamedShards,
+  recordStamp,
+  type SeriesSurveyor,
+  type Survey,
+  VECTOR_META_PREFIX,
+} from "./series_survey.ts";
+
+/** Why a snapshot is kept. `meanwhile`: it was published, or began to count, while the clean-up ran. */
+export type KeepReason = "current" | "newest" | "pinned" | "grace" | "meanwhile";
+
+/** A snapshot that stays. */
+export interface KeptSnapshot extends ManifestRef {
+  readonly reasons: readonly KeepReason[];
+}
+
+/** A run without a snapshot that stays nevertheless. */
+export interface KeptRun {
+  readonly runId: string;
+  /** `referenced`: a kept manifest names its shards. `grace`: it gave a sign of life lately, or is running. */
+  readonly reason: "referenced" | "grace" | "unknown age";
+}
+
+/** How much lies under a prefix; null where it was not listed. */
+export interface RemovedAmount {
+  readonly objects: number | null;
+  readonly sizeBytes: number | null;
+}
+
+/** A run of which everything goes: shards, vector data and records. */
+export interface RemovedRun extends RemovedAmount {
+  readonly runId: string;
+  /** Folder of its shards, as a key; null when there is none. */
+  readonly prefix: string | null;
+  /** All that is removed, as keys of folders; run records last. */
+  readonly prefixes: readonly string[];
+}
+
+/** An attempt at a shard that no kept manifest names, in the folder of a run that stays. */
+export interface RemovedAttempt extends RemovedAmount {
+  readonly runId: string;
+  /** Null when no kept manifest tells. */
+  readonly shardId: number | null;
+  /** Folder, as a key. */
+  readonly prefix: string;
+}
+
+/** The rules. */
+export interface CleanUpRules {
+  readonly keep: number;
+  readonly maxAgeMs: number | undefined;
+  readonly graceMs: number;
+  readonly oldRuns: boolean;
+  readonly attempts: "unreferenced" | "current";
+  readonly includeUnknownAge: boolean;
+}
+
+/** What stays and what goes. */
+export interface CleanUpPlan {
+  readonly survey: Survey;
+  /** Newest first. */
+  readonly kept: readonly KeptSnapshot[];
+  readonly keptRuns: readonly KeptRun[];
+  /** Manifests to remove, newest first. */
+  readonly manifests: readonly ListedManifest[];
+  readonly runs: readonly RemovedRun[];
+  readonly attempts: readonly RemovedAttempt[];
+  /** Keys of pins that ended. */
+  readonly pins: readonly string[];
+}
+
+/** Folder of an attempt, at the beginning of a key. */
+const ATTEMPT = /^(.+?)\/attempt=\d+(?=\/)/;
+
+/**
+ * Makes a plan.
+ *
+ * @param announced Folders of the manifests that may go; undefined: all.
+ */
+export async function planCleanUp(
+  surveyor: SeriesSurveyor,
+  rules: CleanUpRules,
+  announced?: ReadonlySet<string>,
+): Promise<CleanUpPlan> {
+  const survey = await surveyor.survey();
+  const nowMicros = surveyor.place.clock.nowMicros();
+  const cutoffMicros = nowMicros - rules.graceMs * 1000;
+  const { kept, removed } = divide(survey, { rules, nowMicros, announced });
+  const named = new Map<string, NamedShards>();
+  for (const { folder, ref } of kept) {
+    const found = await surveyor.namedBy(ref);
+    if (found !== null) named.set(folder, found);
+  }
+  const decider = new RunDecider(surveyor, { survey, rules, cutoffMicros, nowMicros, kept, removed, named });
+  const { keptRuns, runs } = await decider.decideRuns();
+  return {
+    survey,
+    kept: kept.map(({ ref, runId, publishedAtMicros, reasons }) => ({ ref, runId, publishedAtMicros, reasons })),
+    keptRuns,
+    manifests: removed,
+    runs,
+    attempts: await decider.decideAttempts(),
+    pins: survey.pins.filter(({ untilMicros }) => untilMicros !== null && untilMicros < cutoffMicros)
+      .map(({ key }) => key),
+  };
+}
+
+interface KeptManifest extends ListedManifest {
+  readonly reasons: readonly KeepReason[];
+}
+
+interface Division {
+  readonly kept: readonly KeptManifest[];
+  readonly removed: readonly ListedManifest[];
+}
+
+function divide(
+  { pointer, manifests, pins }: Survey,
+  { rules, nowMicros, announced }: {
+    rules: CleanUpRules;
+    nowMicros: number;
+    announced: ReadonlySet<string> | undefined;
+  },
+): Division {
+  const current = pointer && folderOfRef(pointer.ref);
+  const pinned = new Set(
+    pins.filter(({ untilMicros }) => untilMicros === null || untilMicros > nowMicros).map(({ folder }) => folder),
+  );
+  const ageMaxMicros = rules.maxAgeMs === undefined ? Infinity : rules.maxAgeMs * 1000;
+  const kept: KeptManifest[] = [];
+  const removed: ListedManifest[] = [];
+  for (const [rank, manifest] of manifests.entries()) {
+    const { folder, publishedAtMicros } = manifest;
+    const ageMicros = nowMicros - publishedAtMicros;
+    const reasons: KeepReason[] = [];
+    if (folder === current) reasons.push("current");
+    // Without a pointer nobody can tell what is old.
+    if (pointer === null || !rules.oldRuns || (rank < rules.keep && ageMicros <= ageMaxMicros)) reasons.push("newest");
+    if (pinned.has(folder)) reasons.push("pinned");
+    if (ageMicros < rules.graceMs * 1000) reasons.push("grace");
+    if (reasons.length === 0 && announced !== undefined && !announced.has(folder)) reasons.push("meanwhile");
+    if (reasons.length === 0) removed.push(manifest);
+    else kept.push({ ...manifest, reasons });
+  }
+  return { kept, removed };
+}
+
+interface Decision extends Division {
+  readonly survey: Survey;
+  readonly rules: CleanUpRules;
+  readonly cutoffMicros: number;
+  readonly nowMicros: number;
+  /** What kept manifests name, by their folders. */
+  readonly named: ReadonlyMap<string, NamedShards>;
+}
+
+/** Decides about runs and attempts; asks each run's records once. */
+class RunDecider {
+  readonly #surveyor: SeriesSurveyor;
+  readonly #decision: Decision;
+  /** Runs of kept manifests. */
+  readonly #published: ReadonlySet<string>;
+  /** Attempts that kept manifests name. */
+  readonly #attempts: ReadonlySet<string>;
+  readonly #referenced: ReadonlySet<string>;
+  /** Runs whose snapshots were removed, now or by a clean-up that did not end. */
+  readonly #outdated: ReadonlySet<string>;
+
+  constructor(surveyor: SeriesSurveyor, decision: Decision) {
+    const { survey: { pointer, removals, shardPrefix }, kept, removed, named } = decision;
+    this.#surveyor = surveyor;
+    this.#decision = decision;
+    this.#published = new Set([...kept.map(({ runId }) => runId), ...pointer === null ? [] : [pointer.runId]]);
+    this.#attempts = new Set([...named.values()].flatMap(({ attempts }) => attempts));
+    this.#referenced = new Set([...this.#attempts].flatMap((key) => runOfKey(key, shardPrefix) ?? []));
+    const announced = removals.flatMap(({ folders }) => [...folders]);
+    this.#outdated = new Set([
+      ...removed.map(({ runId }) => runId),
+      ...announced.flatMap((folder) => parseManifestFolder(folder)?.runId ?? []),
+    ]);
+  }
+
+  async decideRuns(): Promise<{ keptRuns: KeptRun[]; runs: RemovedRun[] }> {
+    const { survey: { shardRuns, vectorRuns, records }, rules, cutoffMicros } = this.#decision;
+    const keptRuns: KeptRun[] = [];
+    const runs: RemovedRun[] = [];
+    if (!rules.oldRuns) return { keptRuns, runs };
+    for (const runId of [...new Set([...shardRuns, ...vectorRuns, ...records.keys()])].sort()) {
+      if (this.#published.has(runId)) continue;
+      if (this.#referenced.has(runId)) {
+        keptRuns.push({ runId, reason: "referenced" });
+        continue;
+      }
+      const lastMicros = await this.#lastSignOfLife(runId);
+      if (lastMicros !== null && lastMicros >= cutoffMicros) keptRuns.push({ runId, reason: "grace" });
+      else if (this.#isAgeKnown(runId, lastMicros)) runs.push(this.#removedRun(runId));
+      else keptRuns.push({ runId, reason: "unknown age" });
+    }
+    return { keptRuns, runs };
+  }
+
+  async decideAttempts(): Promise<RemovedAttempt[]> {
+    const { survey: { pointer, shardRuns }, rules } = this.#decision;
+    const candidates = rules.attempts === "current"
+      ? pointer === null ? [] : [pointer.runId]
+      : [...new Set([...this.#published, ...this.#referenced])].sort();
+    const removed: RemovedAttempt[] = [];
+    for (const runId of candidates) {
+      if (shardRuns.has(runId) && await this.#isAtRest(runId)) removed.push(...await this.#staleAttempts(runId));
+    }
+    return removed;
+  }
+
+  /** Whether nobody can be writing into the folder of a run that stays. */
+  async #isAtRest(runId: string): Promise<boolean> {
+    const { kept, named, cutoffMicros, survey: { pointer } } = this.#decision;
+    const own = kept.filter((manifest) => manifest.runId === runId);
+    // What a manifest names that could not be found is not known.
+    if (own.some(({ folder }) => !named.has(folder)) || (own.length === 0 && pointer?.runId === runId)) return false;
+    const stamps = own.map((manifest) => manifest.publishedAtMicros);
+    if (stamps.some((micros) => micros > cutoffMicros)) return false;
+    const lastMicros = await this.#lastSignOfLife(runId);
+    if (lastMicros !== null && lastMicros >= cutoffMicros) return false;
+    return stamps.length > 0 || this.#isAgeKnown(runId, lastMicros);
+  }
+
+  async #staleAttempts(runId: string): Promise<RemovedAttempt[]> {
+    const { survey: { shardPrefix }, rules: { attempts: which } } = this.#decision;
+    const { store, signal } = this.#surveyor.place;
+    const shards = this.#shardFolders(runId);
+    const stale = new Map<string, { runId: string; shardId: number | null; objects: number; sizeBytes: number }>();
+    for await (const page of store.list(`${shardPrefix}/run_id=${runId}/`, { signal })) {
+      for (const { key, sizeBytes } of page) {
+        const [prefix, shardFolder] = ATTEMPT.exec(key) ?? [];
+        if (prefix === undefined || this.#isNamed(prefix)) continue;
+        const shardId = shards.get(shardFolder!) ?? null;
+        if (which === "current" && shardId === null) continue;
+        const attempt = stale.get(prefix) ?? { runId, shardId, objects: 0, sizeBytes: 0 };
+        attempt.objects++;
+        attempt.sizeBytes += sizeBytes;
+        stale.set(prefix, attempt);
+      }
+    }
+    return [...stale].map(([prefix, attempt]) => ({ ...attempt, prefix }));
+  }
+
+  /** Whether a kept manifest names the folder, one in it, or one around it. */
+  #isNamed(prefix: string): boolean {
+    if (this.#attempts.has(prefix)) return true;
+    const { shardPrefix } = this.#decision.survey;
+    const run = runOfKey(prefix, shardPrefix);
+    return [...this.#attempts].some((key) =>
+      runOfKey(key, shardPrefix) === run && (key.startsWith(`${prefix}/`) || prefix.startsWith(`${key}/`))
+    );
+  }
+
+  #shardFolders(runId: string): Map<string, number> {
+    const folders = new Map<string, number>();
+    for (const manifest of this.#decision.kept) {
+      if (manifest.runId !== runId) continue;
+      for (const [folder, shardId] of this.#decision.named.get(manifest.folder)?.shardFolders ?? []) {
+        folders.set(folder, shardId);
+      }
+    }
+    return folders;
+  }
+
+  async #lastSignOfLife(runId: string): Promise<number | null> {
+    const { survey: { records }, cutoffMicros } = this.#decision;
+    const folders = records.get(runId) ?? [];
+    const newest = Math.max(0, ...folders.map(recordStamp));
+    // A record that was created lately needs no reading.
+    return newest >= cutoffMicros ? newest : await this.#surveyor.lastSignOfLife(folders);
+  }
+
+  #isAgeKnown(runId: string, lastMicros: number | null): boolean {
+    return lastMicros !== null || this.#outdated.has(runId) || this.#decision.rules.includeUnknownAge;
+  }
+
+  #removedRun(runId: string): RemovedRun {
+    const { survey: { shardPrefix, shardRuns, vectorRuns, records } } = this.#decision;
+    const prefix = shardRuns.has(runId) ? `${shardPrefix}/run_id=${runId}` : null;
+    const vectors = vectorRuns.has(runId) ? [`${VECTOR_META_PREFIX}run_id=${runId}`] : [];
+    const recordPrefix = this.#surveyor.place.runRegistryPrefix;
+    const recorded = (records.get(runId) ?? []).map((folder) => `${recordPrefix}/${folder}`);
+    const prefixes = [...prefix === null ? [] : [prefix], ...vectors, ...recorded];
+    return { runId, prefix, prefixes, objects: null, sizeBytes: null };
+  }
+}
+
+/** The run in whose folder an object lies. */
+export function runOfKey(key: string, shardPrefix: string): string | null {
+  const start = `${shardPrefix}/run_id=`;
+  return key.startsWith(start) ? key.slice(start.length).split("/")[0]! : null;
+}

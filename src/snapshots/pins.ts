@@ -1,0 +1,200 @@
+/**
+ * Pins: snapshots that `cleanUp` leaves alone for a time. Each is a small object of its own,
+ * `pins/<folder of the manifest>/<id>.json`:
+ *
+ * ```json
+ * {"created_at":"2026-01-02T03:04:05Z","format_version":1,"note":"audit","ref":"s3://…","until":"2026-02-01T00:00:00Z"}
+ * ```
+ *
+ * The Python package does not know pins: its own `shardy cleanup` removes the shards of pinned snapshots.
+ * @module
+ */
+import * as v from "valibot";
+import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
+import { jsonStamp, parseStamp } from "../bytes/timestamps.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { ConfigValidationError, ReaderStateError } from "../errors.ts";
+import { objectWith, parseOptions } from "../options.ts";
+import type { ObjectStore, RequestOptions } from "../stores/store.ts";
+import { isJsonObject, jsonOf } from "./checked_fields.ts";
+import { MANIFESTS_PREFIX, newHexId } from "./layout.ts";
+import { bytesOrNull, folderOfRef, refuseIfRemoving } from "./removals.ts";
+
+const PINS_PREFIX = "pins/";
+
+/** Options of {@linkcode pin}. */
+export interface PinOptions {
+  /** When the pin ends; null: never, until `unpin`. */
+  readonly until: Date | null;
+  /** Who needs the snapshot, or why; for people. */
+  readonly note?: string | undefined;
+  /** Time, for tests. */
+  readonly clock?: Clock | undefined;
+  /** Aborts the requests. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of {@linkcode unpin}. */
+export interface UnpinOptions {
+  /** Aborts the requests. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A pin as it is stored. */
+export interface Pin {
+  /** Key of the pin in the store. */
+  readonly key: string;
+  /** URL of the manifest. */
+  readonly ref: string;
+  /** When the pin ends, in microseconds since 1970; null: never. */
+  readonly untilMicros: number | null;
+}
+
+/** A pin as a listing and its content show it. */
+export interface FoundPin {
+  readonly key: string;
+  /** Name of the manifest's folder. */
+  readonly folder: string;
+  /** Null: never ends, or cannot be read. */
+  readonly untilMicros: number | null;
+}
+
+const pinOptions = v.strictObject({
+  until: v.nullable(v.date("a date, or null"), undefined),
+  note: v.optional(v.string("a string")),
+  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
+  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
+}) as unknown as v.GenericSchema<PinOptions, PinOptions & { readonly clock: Clock }>;
+
+/**
+ * Keeps a snapshot from being removed by `cleanUp` until a time. Several pins of one snapshot hold each for itself.
+ * When the promise resolves, no clean-up removes the snapshot any more (P5), also none that is running.
+ *
+ * The Python package's own cleanup does not honour pins.
+ *
+ * Costs one PUT and two LISTs.
+ *
+ * @param ref URL of the manifest, as in `history` and in the result of a write.
+ * @returns The pin, which `unpin` takes.
+ * @throws {ConfigValidationError} when an option is wrong, or the ref names no manifest.
+ * @throws {ReaderStateError} when there is no such manifest, or a clean-up is removing it.
+ * @throws {StoreError} when the store fails.
+ *
+ * @example
+ * ```ts
+ * import { pin, unpin } from "./pins.ts";
+ * import type { ObjectStore } from "../stores/store.ts";
+ *
+ * async function whileKept(store: ObjectStore, ref: string, work: () => Promise<void>): Promise<void> {
+ *   const kept = await pin(store, ref, { until: new Date(Date.now() + 3_600_000), note: "nightly report" });
+ *   await work();
+ *   await unpin(store, kept);
+ * }
+ * if (typeof whileKept !== "function") throw new Error("unreachable");
+ * ```
+ */
+export async function pin(store: ObjectStore, ref: string, options: PinOptions): Promise<Pin> {
+  const { until, note, clock, signal } = parseOptions(pinOptions, options);
+  const folder = folderOf(ref);
+  const untilMicros = until === null ? null : until.getTime() * 1000;
+  const nowMicros = clock.nowMicros();
+  if (untilMicros !== null && !(untilMicros > nowMicros)) {
+    throw new ConfigValidationError(
+      `Cannot use option "until" as it must be a time to come: current value is ${jsonText(untilMicros)}`,
+      "until",
+    );
+  }
+  const request = signal === undefined ? {} : { signal };
+  const key = `${PINS_PREFIX}${folder}/${newHexId()}.json`;
+  const fields: JsonObject = {
+    "created_at": jsonStamp(nowMicros),
+    "format_version": 1,
+    "note": note ?? null,
+    ref,
+    "until": untilMicros === null ? null : jsonStamp(untilMicros),
+  };
+  const bytes = new TextEncoder().encode(dumpJson(fields, { compact: true, path: "pin" }));
+  await store.put(key, bytes, { ...request, contentType: "application/json" });
+  try {
+    // Only now: what is announced from here on heeds the pin.
+    await refuseIfRemoving(store, { ref, purpose: "pin" }, request);
+    await refuseIfGone(store, { ref, folder }, request);
+  } catch (error) {
+    await store.delete(key).catch(() => {});
+    throw error;
+  }
+  return { key, ref, untilMicros };
+}
+
+/**
+ * Ends a pin, or all pins of a snapshot; none is no error.
+ *
+ * @param pinned What `pin` gave, for that pin alone, or the URL of the manifest, for all of its pins.
+ * @returns How many pins were removed; 1 for a pin that `pin` gave, also when it had gone.
+ * @throws {ConfigValidationError} when the ref names no manifest.
+ * @throws {StoreError} when the store fails.
+ *
+ * @example
+ * ```ts
+ * import { unpin } from "./pins.ts";
+ * import type { ObjectStore } from "../stores/store.ts";
+ *
+ * async function release(store: ObjectStore, ref: string): Promise<boolean> {
+ *   return await unpin(store, ref) > 0;
+ * }
+ * if (typeof release !== "function") throw new Error("unreachable");
+ * ```
+ */
+export async function unpin(
+  store: ObjectStore,
+  pinned: string | Pin,
+  { signal }: UnpinOptions = {},
+): Promise<number> {
+  const request = signal === undefined ? {} : { signal };
+  if (typeof pinned === "string") return await store.deletePrefix(`${PINS_PREFIX}${folderOf(pinned)}`, request);
+  await store.delete(pinned.key, request);
+  return 1;
+}
+
+/** All pins, also ended ones. Costs a LIST, and a GET for each pin. */
+export async function loadPins(store: ObjectStore, request: RequestOptions): Promise<FoundPin[]> {
+  const found: FoundPin[] = [];
+  for await (const page of store.list(PINS_PREFIX, request)) {
+    for (const { key } of page) {
+      const [, folder, name] = key.split("/");
+      const bytes = name === undefined ? null : await bytesOrNull(store, key, request);
+      if (bytes !== null) found.push({ key, folder: folder!, untilMicros: untilIn(bytes) });
+    }
+  }
+  return found;
+}
+
+function untilIn(bytes: Uint8Array): number | null {
+  const fields = jsonOf(new TextDecoder().decode(bytes));
+  const until = isJsonObject(fields) ? fields["until"] : null;
+  return typeof until === "string" ? parseStamp(until) : null;
+}
+
+function folderOf(ref: string): string {
+  const folder = folderOfRef(ref);
+  if (folder !== null) return folder;
+  throw new ConfigValidationError(
+    `Cannot use option "ref" as it must be the URL of a manifest, as in the history: current value is "${ref}"`,
+    "ref",
+  );
+}
+
+async function refuseIfGone(
+  store: ObjectStore,
+  { ref, folder }: { ref: string; folder: string },
+  request: RequestOptions,
+): Promise<void> {
+  for await (const page of store.list(`${MANIFESTS_PREFIX}${folder}/`, request)) {
+    if (page.length > 0) return;
+  }
+  throw new ReaderStateError(`Cannot pin "${ref}" as there is no such manifest: take a ref of the history`);
+}
+
+function jsonText(micros: number): string {
+  return Number.isFinite(micros) ? `"${jsonStamp(micros)}"` : "no date";
+}

@@ -1,0 +1,143 @@
+/**
+ * Announcements of what a clean-up is about to remove: `removals/<time stamp>_<id>`, one for each clean-up that removes
+ * manifests, deleted at its end. Roll backs and pins refuse the manifests that one names. The Python package ignores
+ * them.
+ *
+ * ```json
+ * {"format_version":1,"manifests":["2026-01-02T03:04:05.000000Z_run_id=r1"]}
+ * ```
+ *
+ * Looking and then deleting would leave a moment in which a roll back can choose what is deleted next. So who wants a
+ * manifest says so first and then looks for announcements, and a clean-up announces first and then looks for pins; and
+ * it moves the pointer in between (to the manifest that it names already), which makes a roll back that looked before
+ * the announcement fail.
+ * @module
+ */
+import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
+import { parseStamp, pathStamp } from "../bytes/timestamps.ts";
+import type { Clock } from "../clock.ts";
+import { ObjectNotFoundError, PublishConflictError, ReaderStateError } from "../errors.ts";
+import type { ObjectStore, ReadableStore, RequestOptions } from "../stores/store.ts";
+import { isJsonObject, jsonOf } from "./checked_fields.ts";
+import { manifestKeyOfRef, newHexId } from "./layout.ts";
+import { movePointer, type PointerRetry } from "./move_pointer.ts";
+import { loadPointer } from "./object_manifest_reader.ts";
+
+const REMOVALS_PREFIX = "removals/";
+const MOVES_MAX = 20;
+const POINTER_RETRY: PointerRetry = Object.freeze({ attemptsMax: 4, initialBackoffMs: 1000, multiplier: 2 });
+
+/** One announcement. */
+export interface Removal {
+  readonly key: string;
+  readonly startedAtMicros: number;
+  /** Names of the manifests' folders. */
+  readonly folders: ReadonlySet<string>;
+}
+
+/** Name of the folder of a manifest below `manifests/`; null when the ref has another form. */
+export function folderOfRef(ref: string): string | null {
+  return manifestKeyOfRef(ref)?.split("/")[1] ?? null;
+}
+
+/** Announces that manifests are about to be removed. */
+export async function announceRemoval(
+  store: ObjectStore,
+  { folders, startedAtMicros }: { folders: Iterable<string>; startedAtMicros: number },
+  request: RequestOptions,
+): Promise<Removal> {
+  const announced = new Set(folders);
+  const key = `${REMOVALS_PREFIX}${pathStamp(startedAtMicros)}_${newHexId()}`;
+  const fields: JsonObject = { "format_version": 1, "manifests": [...announced] };
+  const bytes = new TextEncoder().encode(dumpJson(fields, { compact: true, path: "removal" }));
+  await store.put(key, bytes, { ...request, contentType: "application/json" });
+  return { key, startedAtMicros, folders: announced };
+}
+
+/** All announcements; costs a LIST, and a GET for each, of which there are hardly ever any. */
+export async function loadRemovals(store: ObjectStore, request: RequestOptions): Promise<Removal[]> {
+  const found: Removal[] = [];
+  for await (const page of store.list(REMOVALS_PREFIX, request)) {
+    for (const { key } of page) {
+      const bytes = await bytesOrNull(store, key, request);
+      if (bytes === null) continue;
+      const stamp = key.slice(REMOVALS_PREFIX.length).split("_")[0]!;
+      found.push({ key, startedAtMicros: parseStamp(stamp) ?? 0, folders: foldersIn(bytes) });
+    }
+  }
+  return found;
+}
+
+/**
+ * Refuses a manifest that a clean-up is removing.
+ *
+ * @param purpose What errors say that cannot be done.
+ * @throws {ReaderStateError} when an announcement names it.
+ */
+export async function refuseIfRemoving(
+  store: ObjectStore,
+  { ref, purpose }: { ref: string; purpose: string },
+  request: RequestOptions,
+): Promise<void> {
+  const folder = folderOfRef(ref);
+  if (folder === null) return;
+  const removal = (await loadRemovals(store, request)).find(({ folders }) => folders.has(folder));
+  if (removal === undefined) return;
+  throw new ReaderStateError(
+    `Cannot ${purpose} "${ref}" as a clean-up is removing it, or was interrupted while it did: choose another ` +
+      `snapshot, or run the clean-up again, which ends what "${removal.key}" announces`,
+  );
+}
+
+/**
+ * Moves the pointer to the manifest that it names already, without the announced manifests among `previous`. From then
+ * on, who read the pointer before the announcement can no longer move it.
+ *
+ * @throws {PublishConflictError} when others moved the pointer each time.
+ * @throws {PublishCurrentError} when the store failed.
+ */
+export async function fencePointer(
+  { store, pointerKey, clock }: { store: ObjectStore; pointerKey: string; clock: Clock },
+  { folders }: Removal,
+  { signal }: RequestOptions,
+): Promise<void> {
+  for (let move = 1;; move++) {
+    const seen = await loadPointer(store, pointerKey, { signal });
+    if (seen === null) return;
+    const { ref, runId, publishedAtMicros, generation } = seen;
+    const previous = seen.previous?.filter((earlier) => !folders.has(folderOfRef(earlier) ?? "")) ?? null;
+    // Without a generation the bytes, and so perhaps the version, would stay the same.
+    const next = { ref, runId, publishedAtMicros, previous, generation: (generation ?? publishedAtMicros) + 1 };
+    try {
+      await movePointer({ store, pointerKey, clock, seen, next, isNewRef: false, retry: POINTER_RETRY, signal });
+      return;
+    } catch (error) {
+      if (!(error instanceof PublishConflictError) || move === MOVES_MAX) throw error;
+    }
+  }
+}
+
+/** Whether an object is there; costs a GET. */
+export async function isThere(store: ReadableStore, key: string, request: RequestOptions): Promise<boolean> {
+  return await bytesOrNull(store, key, request) !== null;
+}
+
+/** A small object; null when there is none. */
+export async function bytesOrNull(
+  store: ReadableStore,
+  key: string,
+  request: RequestOptions,
+): Promise<Uint8Array | null> {
+  try {
+    return await (await store.get(key, request)).bytes();
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return null;
+    throw error;
+  }
+}
+
+function foldersIn(bytes: Uint8Array): ReadonlySet<string> {
+  const fields = jsonOf(new TextDecoder().decode(bytes));
+  const folders = isJsonObject(fields) ? fields["manifests"] : null;
+  return new Set(Array.isArray(folders) ? folders.filter((folder) => typeof folder === "string") : []);
+}
