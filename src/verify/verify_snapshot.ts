@@ -31,7 +31,7 @@ const PROGRESS_BYTES = 1 << 23;
  *
  * Reads every object of the snapshot once, with one GET each, and writes nothing. Takes 64 MiB for files of shards,
  * beside it the guards and sidecars of `concurrencyMax` shards; shards that do not fit go through temporary files. One
- * core checks some 200 MB a second.
+ * core checks 100 to 200 MB a second.
  *
  * @throws {ConfigValidationError} for wrong options, and shards that the snapshot has not.
  * @throws {ReaderStateError} when the history has no such snapshot.
