@@ -67,6 +67,12 @@ export type { KeyReader } from "./src/read/key_reader.ts";
 export type { SnapshotReader, WarmTarget } from "./src/read/snapshot_reader.ts";
 export type { RowSource } from "./src/write/gather.ts";
 export { type SnapshotSink, snapshotSink } from "./src/write/snapshot_sink.ts";
+export {
+  rowCountDrift,
+  type RowCountDriftOptions,
+  sampleRows,
+  type SnapshotValidator,
+} from "./src/write/validators.ts";
 export { bytesValue, type ColumnRow, jsonValue } from "./src/write/values.ts";
 export type { WriteProgress, WriteSnapshotOptions } from "./src/write/write_options.ts";
 export { type WriteResult, writeSnapshot, type WriteStats } from "./src/write/write_snapshot.ts";

@@ -13,6 +13,7 @@ export type ErrorCode =
   | "SHARD_COVERAGE"
   | "SHARD_WRITE"
   | "DB_ADAPTER"
+  | "SNAPSHOT_VALIDATION"
   | "PUBLISH_MANIFEST"
   | "PUBLISH_CURRENT"
   | "PUBLISH_CONFLICT"
@@ -80,6 +81,18 @@ export class ShardWriteError extends ShardyfusionError {
 export class DbAdapterError extends ShardyfusionError {
   override readonly name = "DbAdapterError";
   override readonly code = "DB_ADAPTER";
+}
+
+/** A validator found the uploaded snapshot unfit; it was removed and not published. */
+export class SnapshotValidationError extends ShardyfusionError {
+  override readonly name = "SnapshotValidationError";
+  override readonly code = "SNAPSHOT_VALIDATION";
+  /** Name of the validator, such as `rowCountDrift`. */
+  readonly validator: string;
+  constructor(message: string, validator: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.validator = validator;
+  }
 }
 
 /** The manifest could not be stored; the snapshot was not published. */

@@ -24,6 +24,7 @@ export { RouteStream } from "./route_stream.ts";
 export { type BatchLimits, ShardBatchStream } from "./shard_batch_stream.ts";
 export { type MemoryLimits, ShardSinks } from "./shard_sinks.ts";
 export { type SnapshotSink, snapshotSink } from "./snapshot_sink.ts";
+export { rowCountDrift, type RowCountDriftOptions, sampleRows, type SnapshotValidator } from "./validators.ts";
 export { bytesValue, jsonValue } from "./values.ts";
 export { pickWinners, type ShardAttempt } from "./winners.ts";
 export type { WriteProgress, WriteSnapshotOptions } from "./write_options.ts";

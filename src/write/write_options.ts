@@ -17,6 +17,7 @@ import {
   shown,
   wholeNumber,
 } from "../options.ts";
+import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
@@ -86,6 +87,12 @@ export interface WriteSnapshotOptions<T> {
   readonly fence?: "publish" | undefined;
   /** What to do when another writer published in between. @default {"fail"} */
   readonly onConflict?: "fail" | undefined;
+  /**
+   * Judges the snapshot when all of it is uploaded and none of it published, by the reader that everybody will read it
+   * with: `rowCountDrift(…)`, `sampleRows(…)`, or a function of your own. What it throws is what the write rejects
+   * with; nothing is published then, and what was uploaded is removed. The reader closes when it returns.
+   */
+  readonly validate?: ((candidate: SnapshotReader) => Promise<void>) | undefined;
   /** Whether unchanged shards of the last snapshot are used again; this version builds all. @default {false} */
   readonly reuse?: false | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
@@ -159,6 +166,7 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     fence: v.optional(v.literal("publish", '"publish", the only fence of this version')),
     onConflict: v.optional(v.literal("fail", '"fail", all that this version can do')),
     reuse: v.optional(v.literal(false, "false, as this version builds all shards")),
+    validate: v.optional(functionOf<(candidate: SnapshotReader) => Promise<void>>()),
     localRoot: v.optional(nonEmpty),
     cleanUpLosers: v.optional(v.boolean("true or false"), true),
     manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "publish")),
@@ -215,7 +223,6 @@ const LATER = [
   "uploadBytesPerSecond",
   "requestRetry",
   "timeoutMs",
-  "validate",
 ];
 
 /** Fields of the manifest that the library itself writes. */

@@ -15,6 +15,7 @@ import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { ArrayPool } from "./array_pool.ts";
 import { buildShards } from "./build_shards.ts";
+import { validateCandidate } from "./candidate.ts";
 import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
 import { PackStream } from "./pack_stream.ts";
@@ -69,6 +70,7 @@ export interface WriteStats {
  *
  * @param rows Read once, no faster than they can be taken.
  * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
+ * @throws what `validate` throws.
  * @throws {PublishConflictError} when another writer published in between.
  * @throws the source's own error, when it throws; the reason of `signal`, when it is aborted.
  *
@@ -178,9 +180,12 @@ class WriteRun<T> {
         name: "write.shards_completed",
         payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: rowsWritten },
       });
+      const manifest = this.#manifest(router, winners, backend);
+      const { validate } = this.#options;
+      if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
       this.#progress.beginPublish();
       isPublishing = true;
-      const { ref } = await manifests.publish(this.#manifest(router, winners, backend), expected, { signal });
+      const { ref } = await manifests.publish(manifest, expected, { signal });
       const published = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
       if (this.#options.cleanUpLosers) await recording.removeOthers(published);
       await this.#registry.succeed(ref);
