@@ -4,11 +4,13 @@
  */
 import type { CliCommand } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
+import { cleanupCommand } from "./commands/cleanup.ts";
 import { getCommand } from "./commands/get.ts";
 import { healthCommand } from "./commands/health.ts";
 import { historyCommand } from "./commands/history.ts";
 import { infoCommand } from "./commands/info.ts";
 import { multigetCommand } from "./commands/multiget.ts";
+import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routeCommand } from "./commands/route.ts";
 import { shardsCommand } from "./commands/shards.ts";
@@ -26,4 +28,7 @@ export const COMMANDS: readonly CliCommand[] = Object.freeze([
   verifyCommand,
   historyCommand,
   rollbackCommand,
+  pinCommand,
+  unpinCommand,
+  cleanupCommand,
 ]);
