@@ -1,5 +1,6 @@
 /**
- * For tests of programs that use this library: a clock that is moved by hand, a store that fails on purpose.
+ * For tests of programs that use this library: a clock that is moved by hand, a store that fails on purpose, and a
+ * simulation of programs that share a store over an unreliable network.
  * @module
  */
 export {
@@ -11,3 +12,24 @@ export {
   type StoreRequest,
 } from "./fault_store.ts";
 export { ManualClock } from "./manual_clock.ts";
+export {
+  runScenario,
+  type ScenarioActor,
+  type ScenarioContext,
+  ScenarioError,
+  type ScenarioInvariant,
+  type ScenarioOptions,
+  type ScenarioResult,
+  type ScenarioState,
+} from "./scenario.ts";
+export { SeededRandom } from "./seeded_random.ts";
+export {
+  type SimulatedClientOptions,
+  type SimulatedClientStore,
+  type SimulatedEvent,
+  type SimulatedFaults,
+  type SimulatedStore,
+  simulatedStore,
+  type SimulationOptions,
+} from "./simulated_store.ts";
+export type { RepeatingClock } from "./simulated_time.ts";
