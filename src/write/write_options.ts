@@ -83,10 +83,18 @@ export interface WriteSnapshotOptions<T> {
   readonly retry?: Partial<ShardRetry> | undefined;
   /** Threads that build shards; this version builds them in this thread. @default {0} */
   readonly workers?: 0 | undefined;
-  /** Up to when another writer may publish without being noticed. @default {"publish"} */
-  readonly fence?: "publish" | undefined;
-  /** What to do when another writer published in between. @default {"fail"} */
-  readonly onConflict?: "fail" | undefined;
+  /**
+   * Since when another writer's publishing counts as a conflict: since all rows were read (`"publish"`), so that a
+   * slow source does not lose against everybody, or since the write began (`"run"`), for rows that were made from the
+   * snapshot that was current then. @default {"publish"}
+   */
+  readonly fence?: "publish" | "run" | undefined;
+  /**
+   * What becomes of a conflict: the write fails with `PublishConflictError`, its shards and manifest staying for a roll
+   * back; or it publishes over the other one, which stays in the history and is named by `result.replaced`.
+   * @default {"fail"}
+   */
+  readonly onConflict?: "fail" | "replace" | undefined;
   /**
    * Judges the snapshot when all of it is uploaded and none of it published, by the reader that everybody will read it
    * with: `rowCountDrift(…)`, `sampleRows(…)`, or a function of your own. What it throws is what the write rejects
@@ -122,6 +130,8 @@ export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly dbPathTemplate: string;
   readonly runRegistryPrefix: string;
   readonly pointerKey: string;
+  readonly fence: "publish" | "run";
+  readonly onConflict: "fail" | "replace";
   readonly clock: Clock;
 }
 
@@ -163,8 +173,8 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     pointerKey: v.optional(nonEmpty, "_CURRENT"),
     retry: v.optional(shardRetry),
     workers: v.optional(v.literal(0, "0, as this version has no workers yet")),
-    fence: v.optional(v.literal("publish", '"publish", the only fence of this version')),
-    onConflict: v.optional(v.literal("fail", '"fail", all that this version can do')),
+    fence: v.optional(v.picklist(["publish", "run"], '"publish" or "run"'), "publish"),
+    onConflict: v.optional(v.picklist(["fail", "replace"], '"fail" or "replace"'), "fail"),
     reuse: v.optional(v.literal(false, "false, as this version builds all shards")),
     validate: v.optional(functionOf<(candidate: SnapshotReader) => Promise<void>>()),
     localRoot: v.optional(nonEmpty),

@@ -11,7 +11,7 @@ import { defaultBackend } from "../registry.ts";
 import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
-import type { ManifestStore } from "../snapshots/manifest_store.ts";
+import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { ArrayPool } from "./array_pool.ts";
 import { buildShards } from "./build_shards.ts";
@@ -21,6 +21,7 @@ import { gather, type RowSource } from "./gather.ts";
 import { PackStream } from "./pack_stream.ts";
 import { spoolRows } from "./packed_spool.ts";
 import { ProgressMeter } from "./progress.ts";
+import { publishSnapshot } from "./publish_snapshot.ts";
 import { RateLimitStream } from "./rate_limit_stream.ts";
 import { RouteStream } from "./route_stream.ts";
 import { RunRegistry } from "./run_registry.ts";
@@ -35,6 +36,8 @@ export interface WriteResult {
   readonly runId: string;
   /** URL of the manifest that `_CURRENT` now names. */
   readonly manifestRef: string;
+  /** Manifests of other writers that this one took the place of, oldest first: only with `onConflict: "replace"`. */
+  readonly replaced: readonly string[];
   /** The published shards, ascending; empty ones are left out. */
   readonly winners: readonly ShardEntry[];
   readonly stats: WriteStats;
@@ -71,7 +74,7 @@ export interface WriteStats {
  * @param rows Read once, no faster than they can be taken.
  * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
  * @throws what `validate` throws.
- * @throws {PublishConflictError} when another writer published in between.
+ * @throws {PublishConflictError} when another writer published in between, unless `onConflict` is `"replace"`.
  * @throws the source's own error, when it throws; the reason of `signal`, when it is aborted.
  *
  * @example Three rows in memory
@@ -128,24 +131,18 @@ class WriteRun<T> {
   }
 
   async execute(source: RowSource<T>): Promise<WriteResult> {
-    const { store, clock, pointerKey, backend = defaultBackend() } = this.#options;
+    const { store, clock, pointerKey, fence, onConflict, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
     const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding, this.#pool);
     const rows = gather(source, () => pack.rowsWanted);
     const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });
     let router: Router;
+    let seenFirst: CurrentPointer | null;
     try {
       signal.throwIfAborted();
-      await this.#checkPlace(manifests);
+      seenFirst = await this.#checkPlace(manifests);
       this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
-      this.#registry = new RunRegistry({
-        ...this.#options,
-        runId: this.#runId,
-        startedMs: this.#startedMs,
-        onEvent: this.#emit,
-        signal,
-      });
-      await this.#registry.begin();
+      await this.#beginRecord();
       router = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
     } catch (error) {
       // Once the rows are being piped the pipe does it, and this is refused.
@@ -153,8 +150,8 @@ class WriteRun<T> {
       throw error;
     }
     const collectedMs = this.#elapsedMs();
-    // Read only now, so that a slow source does not lose against every other writer: the fence is around publishing.
-    const expected = await manifests.loadCurrent({ signal });
+    // Read anew, so that a slow source does not lose against every other writer: the fence is around publishing.
+    const expected = fence === "run" ? seenFirst : await manifests.loadCurrent({ signal });
     const recording = recordingStore(store, this.#options.runId === undefined);
     const shards = this.#sinks!.shards();
     this.#progress.beginShards(shards.length);
@@ -185,11 +182,11 @@ class WriteRun<T> {
       if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
       this.#progress.beginPublish();
       isPublishing = true;
-      const { ref } = await manifests.publish(manifest, expected, { signal });
+      const { ref, replaced } = await publishSnapshot(manifests, { manifest, expected, onConflict }, { signal });
       const published = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
       if (this.#options.cleanUpLosers) await recording.removeOthers(published);
-      await this.#registry.succeed(ref);
-      return this.#result(ref, winners, { collectedMs, builtMs });
+      await this.#registry?.succeed(ref);
+      return { ...this.#result(ref, winners, { collectedMs, builtMs }), replaced };
     } catch (error) {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
       // may be in the store, and its shards must stay.
@@ -214,7 +211,7 @@ class WriteRun<T> {
     manifestRef: string,
     winners: readonly ShardEntry[],
     { collectedMs, builtMs }: { collectedMs: number; builtMs: number },
-  ): WriteResult {
+  ): Omit<WriteResult, "replaced"> {
     const totalMs = this.#elapsedMs();
     const rowsWritten = this.#progress.rowsRead;
     this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
@@ -236,11 +233,23 @@ class WriteRun<T> {
    * Hours of reading rows should not end at a wrong bucket, a damaged pointer or a folder that cannot be written. (That
    * a bucket may only be read shows with the first upload.)
    */
-  async #checkPlace(manifests: ManifestStore): Promise<void> {
+  async #checkPlace(manifests: ManifestStore): Promise<CurrentPointer | null> {
     const signal = this.#signal;
-    await manifests.loadCurrent({ signal });
+    const current = await manifests.loadCurrent({ signal });
     const key = `${this.#options.shardPrefix}/run_id=${this.#runId}/writable`;
     await using _ = await this.#options.store.upload(key, { headBytes: 0, signal });
+    return current;
+  }
+
+  async #beginRecord(): Promise<void> {
+    this.#registry = new RunRegistry({
+      ...this.#options,
+      runId: this.#runId,
+      startedMs: this.#startedMs,
+      onEvent: this.#emit,
+      signal: this.#signal,
+    });
+    await this.#registry.begin();
   }
 
   /** Rows from the source to the shards' sinks; gives the router, which may depend on the number of rows. */
