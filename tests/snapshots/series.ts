@@ -3,6 +3,7 @@
  * @module
  */
 import { pathStamp } from "../../src/bytes/timestamps.ts";
+import { runIdOfManifestRef } from "../../src/snapshots/layout.ts";
 import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
 import { renderRunRecord, type RunStatus } from "../../src/snapshots/run_record.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
@@ -32,6 +33,10 @@ export class Series {
   readonly clock: ManualClock = new ManualClock(START);
   /** Keys of the shards of every manifest, by its ref. */
   readonly shardKeys = new Map<string, readonly string[]>();
+  /** When which manifest was published. */
+  readonly published = new Map<string, { readonly publishedAtMicros: number }>();
+  /** Also of runs whose publish failed after the manifest was stored. */
+  readonly #keysByRun = new Map<string, readonly string[]>();
   #runs = 0;
 
   /** Puts two shards and a run record. */
@@ -62,8 +67,11 @@ export class Series {
       writerInfo: {},
     }));
     const manifest = { ...manifestOf(runId, store), shardCount: shards.length, shards };
-    const { ref } = await manifests.publish(manifest, await manifests.loadCurrent());
+    this.#keysByRun.set(runId, keys);
+    const expected = await manifests.loadCurrent();
+    const { ref, publishedAtMicros } = await manifests.publish(manifest, expected);
     this.shardKeys.set(ref, keys);
+    this.published.set(ref, { publishedAtMicros });
     if (recorded) await this.#record(recordKey, { runId, status: "succeeded", leaseMs: 0 }, store);
     return ref;
   }
@@ -80,7 +88,7 @@ export class Series {
 
   /** What is missing of a snapshot, its manifest included. */
   missingOf(ref: string, present: ReadonlySet<string>): string[] {
-    const needed = [ref.slice(this.store.url.length + 1), ...this.shardKeys.get(ref)!];
+    const needed = [ref.slice(this.store.url.length + 1), ...this.#keysByRun.get(runIdOfManifestRef(ref)!)!];
     return needed.filter((key) => !present.has(key));
   }
 
