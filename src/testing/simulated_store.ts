@@ -26,6 +26,8 @@ export interface SimulatedFaults {
   readonly ignoresPreconditions?: number;
   /** `get` answers with an earlier content of an object that was `put`, as a cache in between does. */
   readonly stale?: number;
+  /** Whether the rates hold for requests of this key or prefix. Default: for all. */
+  readonly only?: (key: string) => boolean;
   /** The client that sends the request of this number (from 1) crashes, before or after it has had its effect. */
   readonly crashAtRequest?: number;
 }
@@ -235,7 +237,8 @@ export class Simulation implements SimulatedRequests {
   async #take(request: PendingRequest): Promise<void> {
     const { sender, kind } = request;
     const random = this.#random;
-    const { failed = 0, lost = 0, delayed = 0, duplicated = 0, crashAtRequest } = sender.faults;
+    const { failed = 0, lost = 0, delayed = 0, duplicated = 0 } = ratesFor(request);
+    const { crashAtRequest } = sender.faults;
     if (request.isOrphan) {
       if (request.requestNumber === 0) request.requestNumber = ++this.#requestCount;
       if (random.chance(0.5)) await this.#apply(request, " (late)").catch(ignored);
@@ -283,7 +286,7 @@ export class Simulation implements SimulatedRequests {
   }
 
   async #apply(request: PendingRequest, remark: string): Promise<unknown> {
-    const { ignoresPreconditions = 0, stale = 0 } = request.sender.faults;
+    const { ignoresPreconditions = 0, stale = 0 } = ratesFor(request);
     const random = this.#random;
     const isHeeded = ignoresPreconditions === 0 || !random.chance(ignoresPreconditions);
     if (request.mayBeStale && stale > 0 && random.chance(stale)) {
@@ -380,6 +383,12 @@ export function writeOptions<O extends WriteOptions>(options: O, isHeeded: boole
   if (isHeeded) return options;
   const { precondition: _, ...others } = options;
   return others as O;
+}
+
+/** What may go wrong with this request. */
+function ratesFor({ sender, key }: PendingRequest): SimulatedFaults {
+  const { only } = sender.faults;
+  return only === undefined || only(key) ? sender.faults : {};
 }
 
 /** Short ones and long ones; whole, as engines differ in the last digit of powers. */

@@ -32,6 +32,12 @@ test("simulatedStore() fails requests before their effect", async () => {
   deepEqual(store.history.map(({ kind, isApplied }) => [kind, isApplied]), [["PUT", false]]);
 });
 
+test("simulatedStore() lets requests of certain keys fail, and no others", async () => {
+  const store = simulatedStore(memoryStore(), { seed: 1, faults: { failed: 1, only: (key) => key === "a" } });
+  await rejects(store.put("a", encode("1")), { code: "STORE" });
+  await store.put("b", encode("1"));
+});
+
 test("simulatedStore() loses replies", async () => {
   const inner = memoryStore();
   const store = simulatedStore(inner, { seed: 1, faults: { lost: 1 } });
