@@ -82,7 +82,7 @@ async function buildShard(rows: ShardRows, context: BuildContext, isOver: () => 
     } catch (cause) {
       signal.throwIfAborted();
       const error = asShardError(cause, shardId);
-      const elapsed = { elapsed_ms: Math.round(clock.monotonicMs() - startedMs), db_id: shardId };
+      const elapsed = { "elapsed_ms": Math.round(clock.monotonicMs() - startedMs), "db_id": shardId };
       // An object that is there already is this attempt's own, when the answer to its first request got lost.
       const isTransient = error instanceof PreconditionFailedError ||
         (error instanceof ShardyfusionError && error.retryable);
@@ -92,7 +92,7 @@ async function buildShard(rows: ShardRows, context: BuildContext, isOver: () => 
         throw error;
       }
       const backoffMs = retry.initialBackoffMs * retry.multiplier ** attempt;
-      const payload = { ...elapsed, attempt: attempt + 1, backoff_s: backoffMs / 1000 };
+      const payload = { ...elapsed, attempt: attempt + 1, "backoff_s": backoffMs / 1000 };
       onEvent({ name: "write.shard.retried", payload });
       await clock.sleep(backoffMs, signal);
     }

@@ -1,10 +1,11 @@
 // Judges: the run record as parseRunRecord reads it, and what was asked of the store.
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { hashSharding, memoryStore, type ObjectStore, type ShardyfusionEvent, writeSnapshot } from "../../mod.ts";
 import { parseRunRecord, type RunRecord } from "../../src/snapshots/run_record.ts";
 import { faultStore } from "../../src/testing/fault_store.ts";
-import { sleep } from "../../src/clock.ts";
+import { sleep, systemClock } from "../../src/clock.ts";
 import { ManualClock } from "../../src/testing/manual_clock.ts";
 
 const MINUTE_MICROS = 60_000_000;
@@ -173,4 +174,20 @@ test("writeSnapshot() lets a sign of life that is under way not hold up the end,
   await writeSnapshot(slow, { ...options(store), clock });
   await rejects(late!(), { code: "PRECONDITION_FAILED" });
   deepEqual((await recordsOf(store)).map(({ status }) => status), ["succeeded"]);
+});
+
+test("systemClock().every() calls until it is told to stop, and keeps no process alive", async () => {
+  let calls = 0;
+  const stop = systemClock().every!(5, () => calls++);
+  await sleep(60);
+  stop();
+  const before = calls;
+  ok(before >= 2, `${before} calls`);
+  await sleep(30);
+  equal(calls, before);
+  const script = `import { systemClock } from "${new URL("../../src/clock.ts", import.meta.url)}";
+    systemClock().every(600_000, () => {});`;
+  const args = "Deno" in globalThis ? ["eval", script] : ["--input-type=module", "-e", script];
+  const child = spawnSync(process.execPath, "Bun" in globalThis ? ["-e", script] : args, { timeout: 20_000 });
+  equal(child.status, 0, child.stderr.toString());
 });
