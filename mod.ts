@@ -38,6 +38,7 @@ export {
   type KeepReason,
   type KeptRun,
   type KeptSnapshot,
+  type RemovedAmount,
   type RemovedAttempt,
   type RemovedRun,
 } from "./src/snapshots/clean_up.ts";
