@@ -48,6 +48,8 @@ interface Alarm {
 const QUIET_TURNS = 3;
 /** How long an actor may compute, or wait for what is no part of the simulation, in real time. */
 const STALL_MS = 5000;
+/** So many clocks have stamps of their own. */
+const CLOCKS_MAX = 64;
 /** Longest time between one turn and the next one, in milliseconds of the simulation. */
 const STEP_MS_MAX = 20;
 
@@ -60,6 +62,7 @@ export class SimulatedTime<T extends Turn> {
   /** Clients that are at work: time stands still until each of them waits for a turn or a time. */
   readonly #actors = new Map<string, number>();
   #nowMs = 0;
+  #clockCount = 0;
   /** Counts what happens, to notice that nothing does. */
   #news = 0;
   #isRunning = false;
@@ -123,12 +126,20 @@ export class SimulatedTime<T extends Turn> {
     while (this.#isRunning) await eventLoopTurn();
   }
 
-  /** A clock that shows this time, and `skewMs` more. Its stamps grow at each call. */
+  /**
+   * A clock that shows this time, and `skewMs` more. Its stamps grow at each call, and are never those of another clock:
+   * what has the same stamp is often sorted by random ids, which no seed decides.
+   */
   clock(client: string, skewMs: number = 0): RepeatingClock {
-    let last = 0;
+    let lastTick = 0;
+    const lane = this.#clockCount++ % CLOCKS_MAX;
     const { startMicros } = this.#options;
     return {
-      nowMicros: () => last = Math.max(last + 1, startMicros + Math.round((this.#nowMs + skewMs) * 1000)),
+      nowMicros: () => {
+        const micros = startMicros + (this.#nowMs + skewMs) * 1000;
+        lastTick = Math.max(lastTick + 1, Math.ceil(micros / CLOCKS_MAX));
+        return lastTick * CLOCKS_MAX + lane;
+      },
       monotonicMs: () => this.#nowMs,
       sleep: (delayMs, signal) => this.#sleep(client, delayMs, signal),
       every: (intervalMs: number, action: () => void) => {
