@@ -81,6 +81,7 @@ test("dumpJson() gives back every JSON column that Python wrote", () => {
       throw error;
     }
     const manifests = expected.runs_in_publish_order?.map((run: JsonObject) => run.manifest) ?? [expected.manifest];
+    if (manifests[0] === undefined) continue; // "cleanup" expects what is removed, not what manifests say.
     for (const { build_meta, shards } of manifests) {
       const texts = [build_meta.sharding, build_meta.custom];
       for (const row of shards) texts.push(row.min_key, row.max_key, row.writer_info);
