@@ -127,8 +127,8 @@ export class SimulatedTime<T extends Turn> {
   }
 
   /**
-   * A clock that shows this time, and `skewMs` more. Its stamps grow at each call, and are never those of another clock:
-   * what has the same stamp is often sorted by random ids, which no seed decides.
+   * A clock that shows this time, and `skewMs` more. Its stamps grow at each call, and are never those of another
+   * clock: what has the same stamp is often sorted by random ids, which no seed decides.
    */
   clock(client: string, skewMs: number = 0): RepeatingClock {
     let lastTick = 0;
