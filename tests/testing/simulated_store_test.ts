@@ -129,7 +129,7 @@ test("simulatedStore() crashes the client that sends a certain request, and no o
   deepEqual([...outcomes].sort(), ["1", "null"]);
 });
 
-test("simulatedStore() lets what a crashed client has sent arrive or not, and leaves its uploads unfinished", async () => {
+test("simulatedStore() lets requests of a crashed client arrive or not, its uploads never", async () => {
   const outcomes = new Set<string>();
   for (let seed = 0; seed < 30; seed++) {
     const inner = memoryStore();

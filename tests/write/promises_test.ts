@@ -90,8 +90,11 @@ test("P3 P6 writeSnapshot(): a crash at every request leaves the old snapshot or
 });
 
 test("runScenario() runs the same series again for the same seed", async () => {
+  // A writer whose clock is behind takes the next stamp after the pointer's, and so may two of them: then random run ids
+  // decide which manifest is the newer one for a roll back.
+  const clients = {};
   for (const seed of [1, 2, 3, 4, 5]) {
-    const [one, other] = [await run(seed, {}), await run(seed, {})];
+    const [one, other] = [await run(seed, { clients }), await run(seed, { clients })];
     equal(one.result.describe(), other.result.describe());
   }
 });

@@ -1,8 +1,8 @@
 /**
  * One series of snapshots that writers, readers and people who roll back share in a simulation, and what must hold.
  *
- * All rows of a snapshot have one value, its tag, so that a mixture or a missing row shows in the values. The pointer is
- * judged by its JSON.
+ * All rows of a snapshot have one value, its tag, so that a mixture or a missing row shows in the values. The pointer
+ * is judged by its JSON.
  * @module
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
