@@ -64,16 +64,20 @@ export class ShardCoverageError extends ShardyfusionError {
   }
 }
 
-/** A shard's file could not be built or uploaded. */
+/** Files of shards could not be built or uploaded. */
 export class ShardWriteError extends ShardyfusionError {
   override readonly name = "ShardWriteError";
   override readonly code = "SHARD_WRITE";
   override readonly retryable = true;
-  /** The shard that failed. */
-  readonly shardId: number;
-  constructor(message: string, shardId: number, options?: { cause?: unknown }) {
+  /** The shards that failed: one, or all that a lost thread was to build. */
+  readonly shardIds: readonly number[];
+  constructor(message: string, shardIds: readonly number[], options?: { cause?: unknown }) {
     super(message, options);
-    this.shardId = shardId;
+    this.shardIds = shardIds;
+  }
+  /** The first of `shardIds`. */
+  get shardId(): number {
+    return this.shardIds[0]!;
   }
 }
 

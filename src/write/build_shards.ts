@@ -5,12 +5,12 @@
 import type { Backend, BuiltShard } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import type { Clock } from "../clock.ts";
-import { PreconditionFailedError, ShardCoverageError, ShardWriteError, ShardyfusionError } from "../errors.ts";
+import { PreconditionFailedError, ShardWriteError, ShardyfusionError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import { type KeyEncoding, logicalKey } from "../routing/key.ts";
 import { newHexId } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
-import type { ShardRows } from "./shard_rows.ts";
+import type { CollectedShard } from "./row_collector.ts";
 import type { ShardAttempt } from "./winners.ts";
 
 /** What building needs to know beside the rows. */
@@ -41,7 +41,7 @@ export interface ShardRetry {
   readonly multiplier: number;
 }
 
-/** Shards that are built and uploaded side by side: while one waits for the store, another one computes. */
+/** Shards that a thread builds and uploads side by side: while one waits for the store, another one computes. */
 const SHARDS_AT_ONCE = 2;
 
 /**
@@ -49,14 +49,17 @@ const SHARDS_AT_ONCE = 2;
  *
  * With `retry` a shard whose attempt failed for a moment is built again, into a folder of its own.
  *
+ * @param threads Shards by the thread that builds them.
  * @throws the first failure, when all shards that had been begun have ended. Errors that are not ours come as
- * {@linkcode ShardWriteError}.
+ * {@linkcode ShardWriteError}, and those of several shards of lost threads as one.
  */
-export async function buildShards(shards: readonly ShardRows[], context: BuildContext): Promise<ShardAttempt[]> {
+export async function buildShards(
+  threads: readonly (readonly CollectedShard[])[],
+  context: BuildContext,
+): Promise<ShardAttempt[]> {
   const attempts: ShardAttempt[] = [];
   const failures: unknown[] = [];
-  const queue = [...shards];
-  async function work(): Promise<void> {
+  async function work(queue: CollectedShard[]): Promise<void> {
     for (let shard = queue.shift(); shard !== undefined && failures.length === 0; shard = queue.shift()) {
       try {
         attempts.push(await buildShard(shard, context, () => failures.length > 0));
@@ -66,18 +69,31 @@ export async function buildShards(shards: readonly ShardRows[], context: BuildCo
       }
     }
   }
-  await Promise.all(Array.from({ length: SHARDS_AT_ONCE }, work));
-  if (failures.length > 0) throw failures[0];
+  await Promise.all(threads.flatMap((shards) => {
+    const queue = [...shards];
+    return Array.from({ length: SHARDS_AT_ONCE }, () => work(queue));
+  }));
+  if (failures.length > 0) throw together(failures);
   return attempts;
 }
 
-async function buildShard(rows: ShardRows, context: BuildContext, isOver: () => boolean): Promise<ShardAttempt> {
+/** One error for several lost threads, each of which names its shards; else the first of all. */
+function together(failures: readonly unknown[]): unknown {
+  const lost = [...new Set(failures)];
+  if (lost.length === 1 || !lost.every((error) => error instanceof ShardWriteError)) return failures[0];
+  const shardIds = [...new Set(lost.flatMap((error) => error.shardIds))].sort((left, right) => left - right);
+  return new ShardWriteError(lost.map(({ message }) => message).join("; "), shardIds, {
+    cause: new AggregateError(lost),
+  });
+}
+
+async function buildShard(shard: CollectedShard, context: BuildContext, isOver: () => boolean): Promise<ShardAttempt> {
   const { retry, clock, onEvent, startedMs, signal } = context;
-  const { shardId } = rows;
+  const { shardId } = shard;
   for (let attempt = 0;; attempt++) {
     try {
-      const result = await attemptShard(rows, attempt, context);
-      await rows[Symbol.asyncDispose]();
+      const result = await attemptOf(shard, attempt, context);
+      await shard[Symbol.asyncDispose]();
       return result;
     } catch (cause) {
       signal.throwIfAborted();
@@ -99,30 +115,20 @@ async function buildShard(rows: ShardRows, context: BuildContext, isOver: () => 
   }
 }
 
-/** One attempt, from the rows as they were collected: those in memory, and sorted runs on disk, can be read again. */
-async function attemptShard(rows: ShardRows, attempt: number, context: BuildContext): Promise<ShardAttempt> {
-  const { backend, store, clock, onEvent, startedMs } = context;
-  const { shardId, rowsOffered } = rows;
-  context.signal.throwIfAborted();
+/** One attempt, with its events and what the manifest tells of it. */
+async function attemptOf(shard: CollectedShard, attempt: number, context: BuildContext): Promise<ShardAttempt> {
+  const { store, clock, onEvent, startedMs, keyEncoding } = context;
+  const { shardId, rowsOffered } = shard;
   const beganMs = clock.monotonicMs();
   onEvent({ name: "write.shard.started", payload: { elapsed_ms: Math.round(beganMs - startedMs) } });
   const prefix = context.attemptPrefix(shardId, attempt);
-  const { scratch, signal, keyEncoding } = context;
-  const sorted = rows.sorted();
-  const built = await backend.buildShard(sorted, { shardId, store, prefix, keyEncoding, scratch, clock, signal });
-  if (built.rowCount > sorted.rowCountMax || (built.rowCount === 0) !== (rowsOffered === 0)) {
-    throw new ShardCoverageError(
-      `Cannot publish shard ${shardId} as its ${rowsOffered} rows became ${built.rowCount}`,
-      [shardId],
-    );
-  }
+  const { built, minKey, maxKey } = await shard.attempt({ prefix, keyEncoding }, context);
   const endedMs = clock.monotonicMs();
   const durationMs = Math.round(endedMs - beganMs);
   onEvent({
     name: "write.shard.completed",
     payload: { elapsed_ms: Math.round(endedMs - startedMs), duration_ms: durationMs, row_count: rowsOffered },
   });
-  const { minKey, maxKey } = rows;
   return {
     shardId,
     attempt,
@@ -157,5 +163,5 @@ function writerInfo(built: BuiltShard, attempt: number, durationMs: number): Sha
 function asShardError(cause: unknown, shardId: number): unknown {
   if (cause instanceof ShardyfusionError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new ShardWriteError(`Cannot build shard ${shardId}: ${reason}`, shardId, { cause });
+  return new ShardWriteError(`Cannot build shard ${shardId}: ${reason}`, [shardId], { cause });
 }

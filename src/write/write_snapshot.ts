@@ -24,9 +24,9 @@ import { ProgressMeter } from "./progress.ts";
 import { publishSnapshot } from "./publish_snapshot.ts";
 import { RateLimitStream } from "./rate_limit_stream.ts";
 import { RouteStream } from "./route_stream.ts";
+import { localCollector, type RowCollector } from "./row_collector.ts";
 import { RunRegistry } from "./run_registry.ts";
 import { ShardBatchStream } from "./shard_batch_stream.ts";
-import { ShardSinks } from "./shard_sinks.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { pickWinners } from "./winners.ts";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
@@ -116,7 +116,7 @@ class WriteRun<T> {
   readonly #emit: ReturnType<typeof guardedEventSink>;
   #scratch: Promise<ScratchSpace> | undefined;
   #registry: RunRegistry | undefined;
-  #sinks: ShardSinks | undefined;
+  #collector: RowCollector | undefined;
   #keyEncoding: KeyEncoding;
   readonly #pool = new ArrayPool();
 
@@ -153,11 +153,11 @@ class WriteRun<T> {
     // Read anew, so that a slow source does not lose against every other writer: the fence is around publishing.
     const expected = fence === "run" ? seenFirst : await manifests.loadCurrent({ signal });
     const recording = recordingStore(store, this.#options.runId === undefined);
-    const shards = this.#sinks!.shards();
-    this.#progress.beginShards(shards.length);
+    const threads = this.#collector!.threads();
+    this.#progress.beginShards(threads.reduce((sum, shards) => sum + shards.length, 0));
     let isPublishing = false;
     try {
-      const attempts = await buildShards(shards, {
+      const attempts = await buildShards(threads, {
         backend,
         store: recording.store,
         attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
@@ -201,7 +201,7 @@ class WriteRun<T> {
   }
 
   async dispose(): Promise<void> {
-    await this.#sinks?.[Symbol.asyncDispose]();
+    await this.#collector?.[Symbol.asyncDispose]();
     const scratch = await this.#scratch?.catch(() => undefined);
     await scratch?.[Symbol.asyncDispose]();
   }
@@ -269,14 +269,14 @@ class WriteRun<T> {
     }
     const router = sharding.kind === "fixed" ? sharding.router : sharding.routerFor(rowCount!);
     const pool = this.#pool;
-    this.#sinks = new ShardSinks(memory, () => this.#openScratch(), { signal, pool });
+    this.#collector = localCollector(memory, () => this.#openScratch(), { signal, pool });
     const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
     const bytesMax = Math.min(batch.bytesMax, Math.max(1024, Math.floor(memory.bytesMax / 4 / router.shardCount)));
     const batches = packed
       .pipeThrough(new RouteStream(router, () => this.#keyEncoding))
       .pipeThrough(new ShardBatchStream({ rowsMax: batch.rowsMax, bytesMax }, { limiter, pool }));
     await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
-      .pipeTo(this.#sinks, { signal });
+      .pipeTo(this.#collector.sink, { signal });
     return router;
   }
 
