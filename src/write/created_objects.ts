@@ -1,8 +1,10 @@
 /**
- * Remembers what a write created, so that a failed one can take it back.
+ * Remembers what a write created, so that a failed one can take it back, and finds out what became of an object when
+ * the answer to its writing got lost.
  * @module
  */
-import type { ObjectStore } from "../stores/store.ts";
+import { PreconditionFailedError, StoreError } from "../errors.ts";
+import type { ObjectStore, ObjectVersion, RequestOptions } from "../stores/store.ts";
 
 /** A store that remembers the keys of what was written through it. */
 export interface RecordingStore {
@@ -13,19 +15,30 @@ export interface RecordingStore {
   removeOthers(folders: readonly string[]): Promise<void>;
 }
 
+/** One object on its way. */
+interface Written extends RequestOptions {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
 /**
  * Wraps a store; the wrapper has its own `upload` and `put`, everything else is the store's.
  *
- * @param isPrivate Whether no other run can write under these keys. Then an object that is there already is our own
- * after all: its answer got lost, and the client tried again.
+ * @param isPrivate Whether no other run can write under these keys. Each of them is written once and as a whole, so an
+ * object that is there after a failure is our own: its answer got lost, and the client perhaps tried again. Such a
+ * write has succeeded. Costs a GET, and nothing as long as no write fails.
  */
 export function recordingStore(inner: ObjectStore, isPrivate: boolean): RecordingStore {
   const created = new Set<string>();
   /** An object whose answer got lost may exist all the same; but one that may be another run's is never removed. */
-  async function recorded<T>(key: string, write: () => Promise<T>): Promise<T> {
-    if (isPrivate) created.add(key);
-    const version = await write();
-    created.add(key);
+  async function recorded(written: Written, write: () => Promise<ObjectVersion>): Promise<ObjectVersion> {
+    if (isPrivate) created.add(written.key);
+    const version = await write().catch(async (error) => {
+      const found = isPrivate && mayBeStored(error) ? await storedVersion(inner, written) : null;
+      if (found === null) throw error;
+      return found;
+    });
+    created.add(written.key);
     return version;
   }
   const store: ObjectStore = {
@@ -37,13 +50,19 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     listFolders: inner.listFolders.bind(inner),
     delete: inner.delete.bind(inner),
     deletePrefix: inner.deletePrefix.bind(inner),
-    put: (key, bytes, options) => recorded(key, () => inner.put(key, bytes, options)),
+    put: (key, bytes, options = {}) =>
+      recorded({ key, sizeBytes: bytes.length, signal: options.signal }, () => inner.put(key, bytes, options)),
     async upload(key, options) {
+      const { signal, headBytes } = options;
       const upload = await inner.upload(key, options);
+      let sizeBytes = headBytes;
       return {
-        write: upload.write.bind(upload),
+        async write(chunk) {
+          await upload.write(chunk);
+          sizeBytes += chunk.length;
+        },
         abort: upload.abort.bind(upload),
-        finish: (head) => recorded(key, () => upload.finish(head)),
+        finish: (head) => recorded({ key, sizeBytes, signal }, () => upload.finish(head)),
         [Symbol.asyncDispose]: () => upload[Symbol.asyncDispose](),
       };
     },
@@ -61,4 +80,24 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
       }
     },
   };
+}
+
+/** Whether the write may have had its effect: no answer came, or the answer is that of the client's second try. */
+function mayBeStored(error: unknown): boolean {
+  return error instanceof PreconditionFailedError || (error instanceof StoreError && error.retryable);
+}
+
+/** The version of an object that is as long as it should be; null when there is none, or nobody can tell. */
+async function storedVersion(
+  store: ObjectStore,
+  { key, sizeBytes, signal }: Written,
+): Promise<ObjectVersion | null> {
+  if (signal?.aborted) return null;
+  try {
+    const found = await store.get(key, { signal });
+    await found.body.cancel().catch(() => {});
+    return found.sizeBytes === sizeBytes ? { etag: found.etag, sizeBytes } : null;
+  } catch {
+    return null;
+  }
 }

@@ -32,6 +32,7 @@ export interface CountedRequest {
  * - `wrongRange` answers for a range one byte aside and says so, `wrongBytes` says nothing.
  * - `wholeFor206` ignores the range, `gzip` compresses the body, `etag` tells another version.
  * - `badLength` announces one byte more than comes.
+ * - `lost` closes the connection instead of answering, when the request has had its effect.
  */
 export type Fault =
   | "cut"
@@ -42,6 +43,7 @@ export type Fault =
   | "gzip"
   | "etag"
   | "badLength"
+  | "lost"
   | { readonly slowFirstByteMs: number }
   | { readonly status: number };
 
@@ -156,6 +158,7 @@ async function serve({ request, counted, planned, delayMs, answerOf }: Exchange,
   const answer = distorted(await answerOf(request, askedHeaders(counted, fault)), fault);
   const { status, headers, body } = answer;
   counted.status = status;
+  if (fault === "lost") return void response.destroy();
   response.writeHead(status, headers);
   if (fault !== "cut" && fault !== "stall" && fault !== "badLength") {
     counted.bytes = body.byteLength;
