@@ -41,10 +41,11 @@ export {
   type RemovedAmount,
   type RemovedAttempt,
   type RemovedRun,
+  type RemovedUpload,
 } from "./src/snapshots/clean_up.ts";
 export { history, rollBack } from "./src/snapshots/history.ts";
 export { type Pin, pin, type PinOptions, unpin, type UnpinOptions } from "./src/snapshots/pins.ts";
-export type { ObjectStore, ReadableStore } from "./src/stores/store.ts";
+export type { ObjectStore, OpenUpload, ReadableStore } from "./src/stores/store.ts";
 export { httpStore, type HttpStoreOptions } from "./src/stores/http_store.ts";
 export { memoryStore } from "./src/stores/memory_store.ts";
 export type { BorrowedShard } from "./src/read/borrowed_shard.ts";

@@ -19,14 +19,22 @@ import {
   type RemovedAmount,
   type RemovedAttempt,
   type RemovedRun,
-  runOfKey,
+  type RemovedUpload,
 } from "./clean_up_plan.ts";
 import { checkSegment, MANIFESTS_PREFIX, parseManifestFolder } from "./layout.ts";
 import type { ManifestRef } from "./manifest.ts";
 import { announceRemoval, fencePointer, isThere, type Removal } from "./removals.ts";
-import { SeriesSurveyor } from "./series_survey.ts";
+import { runOfKey, SeriesSurveyor } from "./series_survey.ts";
 
-export type { KeepReason, KeptRun, KeptSnapshot, RemovedAmount, RemovedAttempt, RemovedRun } from "./clean_up_plan.ts";
+export type {
+  KeepReason,
+  KeptRun,
+  KeptSnapshot,
+  RemovedAmount,
+  RemovedAttempt,
+  RemovedRun,
+  RemovedUpload,
+} from "./clean_up_plan.ts";
 
 /** Options of {@linkcode cleanUp}. */
 export interface CleanUpOptions {
@@ -74,9 +82,9 @@ export interface CleanUpOptions {
 
 /** How far a clean-up is. */
 export interface CleanUpProgress {
-  /** Manifests, runs and attempts that were removed or skipped. */
+  /** Manifests, uploads, runs and attempts that were removed or skipped. */
   readonly done: number;
-  /** Manifests, runs and attempts that were planned. */
+  /** Manifests, uploads, runs and attempts that were planned. */
   readonly total: number;
 }
 
@@ -97,6 +105,11 @@ export interface CleanUpResult {
   readonly runs: readonly RemovedRun[];
   /** Attempts that were removed from the folders of runs that stay. */
   readonly attempts: readonly RemovedAttempt[];
+  /**
+   * Uploads that their processes never finished, such as multipart uploads of S3, which no listing of objects shows;
+   * null when the store does not tell of them.
+   */
+  readonly uploads: readonly RemovedUpload[] | null;
   /** Keys of pins that were removed, as they had ended. */
   readonly endedPins: readonly string[];
   /** Runs that were planned to be removed, from whole or in part, and began to be used meanwhile. */
@@ -135,7 +148,7 @@ const schema = v.strictObject({
 }) as unknown as v.GenericSchema<CleanUpOptions, Omit<Checked, "keep"> & { readonly keep?: number }>;
 
 /**
- * Removes old snapshots and what failed runs left.
+ * Removes old snapshots and what failed runs left, uploads included that a killed process never finished.
  *
  * Kept are: the current snapshot, the `keep` newest ones unless they are older than `maxAgeMs`, pinned ones, those
  * published within the grace period, and all shards that any of them names (P5). So are runs that gave a sign of life
@@ -149,7 +162,7 @@ const schema = v.strictObject({
  *
  * When it fails or is aborted the series stays readable; calling it again ends what was begun.
  *
- * Costs about ten LISTs, the GET of each kept manifest and of the records of runs that may go, one PUT for the
+ * Costs about a dozen LISTs, the GET of each kept manifest and of the records of runs that may go, one PUT for the
  * announcement and one for the pointer when snapshots go, and the DELETEs. In a dry run nothing but LIST and GET.
  *
  * The Python package's `shardy cleanup` never removes manifests, and does not know pins.
@@ -199,8 +212,13 @@ class CleanUp {
 
   async run(first: CleanUpPlan): Promise<CleanUpResult> {
     const plan = first.manifests.length === 0 ? first : await this.#announce(first);
-    this.#total = plan.manifests.length + plan.runs.length + plan.attempts.length;
+    this.#total = plan.manifests.length + (plan.uploads?.length ?? 0) + plan.runs.length + plan.attempts.length;
     await this.#removeManifests(plan);
+    // Before the records of their runs: without these nobody would know how old the run is.
+    const uploads = plan.uploads && await this.#inBatches(plan, plan.uploads, async (upload) => {
+      await this.#abortUpload(upload);
+      return upload;
+    });
     const runs = await this.#inBatches(plan, plan.runs, async (run) => {
       let objects = 0;
       for (const prefix of run.prefixes) {
@@ -213,7 +231,7 @@ class CleanUp {
       return { ...attempt, objects: await this.#deletePrefix(attempt.prefix) };
     });
     for (const key of [...plan.pins, ...await this.#endedRemovals(plan)]) await this.#delete(key);
-    return resultOf({ ...plan, runs, attempts }, { dryRun: false, skippedRuns: [...this.#skipped] });
+    return resultOf({ ...plan, runs, attempts, uploads }, { dryRun: false, skippedRuns: [...this.#skipped] });
   }
 
   /** Announces what is to go, and plans anew: what others have claimed meanwhile stays. */
@@ -233,7 +251,7 @@ class CleanUp {
     }
   }
 
-  async #inBatches<T extends { readonly runId: string }>(
+  async #inBatches<T extends { readonly runId: string | null }>(
     plan: CleanUpPlan,
     items: readonly T[],
     remove: (item: T) => Promise<T>,
@@ -245,7 +263,7 @@ class CleanUp {
         await this.#checkAnnouncement();
         inUse = await this.#newlyUsedRuns(plan);
       }
-      if (inUse.has(item.runId)) this.#skipped.add(item.runId);
+      if (item.runId !== null && inUse.has(item.runId)) this.#skipped.add(item.runId);
       else removed.push(await remove(item));
       this.#progress();
     }
@@ -298,6 +316,12 @@ class CleanUp {
     return await store.deletePrefix(prefix, { signal });
   }
 
+  async #abortUpload(upload: RemovedUpload): Promise<void> {
+    const { store, signal } = this.#surveyor.place;
+    signal?.throwIfAborted();
+    await store.abortUpload?.(upload, { signal });
+  }
+
   async #delete(key: string): Promise<void> {
     const { store, signal } = this.#surveyor.place;
     signal?.throwIfAborted();
@@ -335,7 +359,7 @@ async function amountUnder(
 }
 
 function resultOf(
-  { survey: { pointer, url }, kept, keptRuns, manifests, runs, attempts, pins }: CleanUpPlan,
+  { survey: { pointer, url }, kept, keptRuns, manifests, runs, attempts, uploads, pins }: CleanUpPlan,
   outcome: Pick<CleanUpResult, "dryRun" | "skippedRuns">,
 ): CleanUpResult {
   const bare = ({ ref, runId, publishedAtMicros }: ManifestRef): ManifestRef => ({ ref, runId, publishedAtMicros });
@@ -348,6 +372,7 @@ function resultOf(
     manifests: manifests.map(bare),
     runs,
     attempts,
+    uploads,
     endedPins: pins,
   };
 }

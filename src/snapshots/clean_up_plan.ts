@@ -2,6 +2,7 @@
  * Decides what a clean-up removes, from a survey. Asks for manifests and run records where it must; removes nothing.
  * @module
  */
+import type { OpenUpload } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
 import { parseManifestFolder } from "./layout.ts";
 import { folderOfRef } from "./removals.ts";
@@ -9,6 +10,7 @@ import {
   type ListedManifest,
   type NamedShards,
   recordStamp,
+  runOfKey,
   type SeriesSurveyor,
   type Survey,
   VECTOR_META_PREFIX,
@@ -53,6 +55,12 @@ export interface RemovedAttempt extends RemovedAmount {
   readonly prefix: string;
 }
 
+/** An upload that its run never finished, and that is given up. */
+export interface RemovedUpload extends OpenUpload {
+  /** Null for what belongs to no run. */
+  readonly runId: string | null;
+}
+
 /** The rules. */
 export interface CleanUpRules {
   readonly keep: number;
@@ -73,6 +81,8 @@ export interface CleanUpPlan {
   readonly manifests: readonly ListedManifest[];
   readonly runs: readonly RemovedRun[];
   readonly attempts: readonly RemovedAttempt[];
+  /** Null when the store does not tell of uploads. */
+  readonly uploads: readonly RemovedUpload[] | null;
   /** Keys of pins that ended. */
   readonly pins: readonly string[];
 }
@@ -108,6 +118,7 @@ export async function planCleanUp(
     manifests: removed,
     runs,
     attempts: await decider.decideAttempts(),
+    uploads: await decider.decideUploads(new Set(runs.map(({ runId }) => runId))),
     pins: survey.pins.filter(({ untilMicros }) => untilMicros !== null && untilMicros < cutoffMicros)
       .map(({ key }) => key),
   };
@@ -219,6 +230,20 @@ class RunDecider {
     return removed;
   }
 
+  /** Those of runs that go; else those that are older than the grace period, where nobody can be writing any more. */
+  async decideUploads(removedRuns: ReadonlySet<string>): Promise<RemovedUpload[] | null> {
+    const { survey: { uploads, shardPrefix }, cutoffMicros } = this.#decision;
+    if (uploads === null) return null;
+    const removed: RemovedUpload[] = [];
+    for (const upload of uploads) {
+      const runId = runOfKey(upload.key, shardPrefix);
+      const isRemoved = removedRuns.has(runId ?? "");
+      if (!isRemoved && upload.changedAtMicros >= cutoffMicros) continue;
+      if (isRemoved || runId === null || await this.#isAtRest(runId)) removed.push({ ...upload, runId });
+    }
+    return removed;
+  }
+
   /** Whether nobody can be writing into the folder of a run that stays. */
   async #isAtRest(runId: string): Promise<boolean> {
     const { kept, named, cutoffMicros, survey: { pointer } } = this.#decision;
@@ -294,10 +319,4 @@ class RunDecider {
     const prefixes = [...prefix === null ? [] : [prefix], ...vectors, ...recorded];
     return { runId, prefix, prefixes, objects: null, sizeBytes: null };
   }
-}
-
-/** The run in whose folder an object lies. */
-export function runOfKey(key: string, shardPrefix: string): string | null {
-  const start = `${shardPrefix}/run_id=`;
-  return key.startsWith(start) ? key.slice(start.length).split("/")[0]! : null;
 }

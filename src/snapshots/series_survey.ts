@@ -4,8 +4,8 @@
  */
 import { parseStamp } from "../bytes/timestamps.ts";
 import type { Clock } from "../clock.ts";
-import { ManifestParseError, ObjectNotFoundError } from "../errors.ts";
-import type { ObjectStore } from "../stores/store.ts";
+import { ManifestParseError, ObjectNotFoundError, StoreError } from "../errors.ts";
+import type { ObjectStore, OpenUpload } from "../stores/store.ts";
 import { dbPath, joinUrl, keyUnder, MANIFESTS_PREFIX, parseManifestFolder } from "./layout.ts";
 import type { Manifest, ManifestRef } from "./manifest.ts";
 import type { CurrentPointer } from "./manifest_store.ts";
@@ -56,6 +56,8 @@ export interface Survey {
   readonly vectorRuns: ReadonlySet<string>;
   /** Names of the folders of run records, by run. */
   readonly records: ReadonlyMap<string, readonly string[]>;
+  /** Uploads that are not finished; null when the store does not tell. */
+  readonly uploads: readonly OpenUpload[] | null;
 }
 
 /** Where vector snapshots keep what their router needs. */
@@ -84,7 +86,10 @@ export class SeriesSurveyor {
     const pointer = await manifestStore.loadCurrent(request);
     const current = pointer && await this.namedBy(pointer.ref);
     const shardPrefix = this.place.shardPrefix ?? current?.shardPrefix ?? "shards";
+    const uploads = await this.#openUploads();
     const shardRuns = await this.#runsUnder(`${shardPrefix}/`);
+    // A run that was killed at its first shards has nothing else.
+    for (const { key } of uploads ?? []) addRun(shardRuns, runOfKey(key, shardPrefix));
     const vectorRuns = await this.#runsUnder(VECTOR_META_PREFIX);
     const records = await this.recordFolders();
     // After the folders of runs: a run that was seen and published meanwhile shows its manifest.
@@ -93,7 +98,7 @@ export class SeriesSurveyor {
     const pins = await loadPins(store, request);
     const removals = await loadRemovals(store, request);
     const url = seriesUrl(pointer, store.url);
-    return { pointer, url, manifests, pins, removals, shardPrefix, shardRuns, vectorRuns, records };
+    return { pointer, url, manifests, pins, removals, shardPrefix, shardRuns, vectorRuns, records, uploads };
   }
 
   /** What a manifest names; null when there is no such manifest. @throws {ManifestParseError} */
@@ -145,6 +150,16 @@ export class SeriesSurveyor {
     return last;
   }
 
+  /** Null also when the store refuses, as it takes a permission that nothing else takes. */
+  async #openUploads(): Promise<OpenUpload[] | null> {
+    try {
+      return await this.place.store.listUploads?.("", this.#request()) ?? null;
+    } catch (error) {
+      if (error instanceof StoreError && !error.retryable) return null;
+      throw error;
+    }
+  }
+
   async #runsUnder(prefix: string): Promise<Set<string>> {
     const folders = await this.place.store.listFolders(prefix, this.#request());
     return new Set(folders.flatMap((folder) => RUN_FOLDER.exec(withoutSlash(folder))?.[1] ?? []));
@@ -157,9 +172,19 @@ export class SeriesSurveyor {
   }
 }
 
+/** The run in whose folder an object lies. */
+export function runOfKey(key: string, shardPrefix: string): string | null {
+  const start = `${shardPrefix}/run_id=`;
+  return key.startsWith(start) ? key.slice(start.length).split("/")[0]! : null;
+}
+
 /** When the record of this name was created. */
 export function recordStamp(folder: string): number {
   return parseStamp(RECORD_FOLDER.exec(folder)?.[1] ?? "") ?? 0;
+}
+
+function addRun(runs: Set<string>, runId: string | null): void {
+  if (runId !== null) runs.add(runId);
 }
 
 function recordOrNull(bytes: Uint8Array, ref: string): RunRecord | null {

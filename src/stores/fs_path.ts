@@ -13,6 +13,7 @@ const INTERNAL_PREFIX = ".sf-";
 const TEMPORARY_SUFFIX = ".tmp";
 const LOCK_SUFFIX = ".lock";
 const CLAIM_SUFFIX = ".claim";
+const TEMPORARY_NAME = /^\.sf-(.+)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 // In UTF-8 at most 180 bytes, so that prefix, random part and suffix fit into the 255 that file systems allow.
 const NAME_CHARS = 60;
 
@@ -22,6 +23,8 @@ export interface ObjectPath {
   readonly path: string;
   /** The folder of that file. */
   readonly folder: string;
+  /** The store's folder. */
+  readonly root: string;
   /** The object's public name, for errors. */
   readonly url: string;
   /** A name for a new temporary file, different at each call. */
@@ -52,6 +55,7 @@ export function objectPathOf(root: string, storeUrl: string, key: string): Objec
   return {
     path,
     folder,
+    root,
     url: `${storeUrl}/${key}`,
     temporaryPath: () => internal(`${name}.${crypto.randomUUID()}`, TEMPORARY_SUFFIX),
     lockPath: internal(name, LOCK_SUFFIX),
@@ -73,6 +77,11 @@ export function requirePortable(key: string, optionPath: string): void {
 /** Whether a file of that name is no object: one of ours, or something unfinished of another program. */
 export function isHidden(name: string): boolean {
   return name.startsWith(INTERNAL_PREFIX) || name.endsWith(TEMPORARY_SUFFIX);
+}
+
+/** The name of the object, or its beginning, for which a file of that name is temporary; null when it is another file. */
+export function nameInTemporary(name: string): string | null {
+  return TEMPORARY_NAME.exec(name)?.[1] ?? null;
 }
 
 /** Whether a file of that name is one of ours that nobody needs once its process has ended. */

@@ -2,15 +2,24 @@
  * Objects as the files of a folder.
  * @module
  */
-import { type FileHandle, open } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError, StoreError } from "../errors.ts";
 import { shown } from "../options.ts";
 import { removeDeadLock } from "./fs_lock.ts";
-import { claimPathIn, etagOf, fsError, isMissing, type ObjectPath, objectPathOf, requirePortable } from "./fs_path.ts";
-import { clearFolder, foldersWithObjects, walkObjects } from "./fs_walk.ts";
+import {
+  claimPathIn,
+  etagOf,
+  fsError,
+  isMissing,
+  nameInTemporary,
+  type ObjectPath,
+  objectPathOf,
+  requirePortable,
+} from "./fs_path.ts";
+import { clearFolder, foldersWithObjects, removeEmptyFolders, temporaryFiles, walkObjects } from "./fs_walk.ts";
 import { putFile, removeFile, SweptFolders, uploadFile } from "./fs_write.ts";
 import { requireFolder, requirePrefix } from "./object_key.ts";
 import type {
@@ -19,6 +28,7 @@ import type {
   ObjectStore,
   ObjectUpload,
   ObjectVersion,
+  OpenUpload,
   RequestOptions,
   StoredObject,
   StoredRanges,
@@ -49,7 +59,7 @@ export interface FsStoreOptions {
  *
  * Our own files begin with `.sf-` and are no objects. What a killed process leaves behind is never visible; the first
  * write of a store into a folder removes leftovers that are older than an hour, and `deletePrefix` those of any age, so
- * that uploads under way below such a prefix fail.
+ * that uploads under way below such a prefix fail. Folders that deleting or giving up leaves empty are removed.
  *
  * Beyond what every store refuses, keys have no backslash, and no segment ends in `.tmp`. No key can be both an object
  * and a folder of objects. A `body` of more than 1 MiB fails when the object is replaced between
@@ -192,7 +202,7 @@ class FsStore implements ObjectStore {
     signal?.throwIfAborted();
     const clock = this.#clock;
     try {
-      return await clearFolder(folder, {
+      const removedCount = await clearFolder(folder, {
         signal,
         removeDeadLock: (below, name) =>
           removeDeadLock({
@@ -202,9 +212,37 @@ class FsStore implements ObjectStore {
             claimPathOf: (token) => claimPathIn(below, token),
           }),
       });
+      await removeEmptyFolders(dirname(folder), this.#root);
+      return removedCount;
     } catch (error) {
       throw fsError("remove", { path: folder, url }, error);
     }
+  }
+
+  async listUploads(prefix: string, { signal }: RequestOptions = {}): Promise<OpenUpload[]> {
+    requirePrefix(prefix);
+    const keyPrefix = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    if (keyPrefix !== "") requirePortable(keyPrefix, "prefix");
+    const folder = join(this.#root, keyPrefix);
+    signal?.throwIfAborted();
+    try {
+      const found = await temporaryFiles(folder, keyPrefix, signal);
+      return found.filter(({ key }) => key.startsWith(prefix));
+    } catch (error) {
+      throw fsError("list", { path: folder, url: `${this.url}/${prefix}` }, error);
+    }
+  }
+
+  async abortUpload({ key, uploadId }: OpenUpload, { signal }: RequestOptions = {}): Promise<void> {
+    const target = this.#pathOf(key);
+    signal?.throwIfAborted();
+    if (nameInTemporary(uploadId) === null || uploadId.includes("/")) return;
+    try {
+      await rm(join(target.folder, uploadId), { force: true });
+    } catch (error) {
+      throw fsError("remove", target, error);
+    }
+    await removeEmptyFolders(target.folder, target.root);
   }
 
   #pathOf(key: string): ObjectPath {

@@ -4,10 +4,10 @@
  */
 import type { BigIntStats, Dirent } from "node:fs";
 import { readdir, rm, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { etagOf, isHidden, isLeftover, isLock, isMissing } from "./fs_path.ts";
+import { dirname, join } from "node:path";
+import { etagOf, isHidden, isLeftover, isLock, isMissing, modifiedMs, nameInTemporary } from "./fs_path.ts";
 import { compareUtf8 } from "./object_key.ts";
-import type { ObjectEntry } from "./store.ts";
+import type { ObjectEntry, OpenUpload } from "./store.ts";
 
 /** A place to begin: a folder, the key that it stands for (empty or with a slash at its end), and what to look at. */
 export interface WalkStart {
@@ -43,6 +43,44 @@ export async function foldersWithObjects(folder: string, signal?: AbortSignal): 
     await objects.return(undefined);
   }
   return found;
+}
+
+/** Temporary files below a folder, as uploads: a walk over all of it. The ids are their names. */
+export async function temporaryFiles(
+  folder: string,
+  keyPrefix: string,
+  signal?: AbortSignal,
+): Promise<OpenUpload[]> {
+  const found: OpenUpload[] = [];
+  for (const name of await readNames(folder)) {
+    signal?.throwIfAborted();
+    const path = join(folder, name);
+    const objectName = nameInTemporary(name);
+    if (objectName === null && isHidden(name)) continue;
+    const stats = await statsOf(path);
+    if (stats === null) continue;
+    if (objectName !== null) {
+      const changedAtMicros = modifiedMs(stats) * 1000;
+      found.push({ key: `${keyPrefix}${objectName}`, uploadId: name, changedAtMicros });
+    } else if (stats.isDirectory()) {
+      found.push(...await temporaryFiles(path, `${keyPrefix}${name}/`, signal));
+    }
+  }
+  return found;
+}
+
+/**
+ * Removes a folder and those above it, up to `root`, which stays, as long as they are empty. Whoever writes into one
+ * meanwhile keeps it, or makes it anew. Never throws.
+ */
+export async function removeEmptyFolders(folder: string, root: string): Promise<void> {
+  for (let path = folder; path.length > root.length && path.startsWith(root); path = dirname(path)) {
+    try {
+      await rmdir(path);
+    } catch (error) {
+      if (!isMissing(error)) return;
+    }
+  }
 }
 
 /** What clearing a folder needs to know. */

@@ -12,12 +12,13 @@ import { dirname, join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { withLock } from "./fs_lock.ts";
 import { codeOf, etagOf, fsError, isLeftover, isMissing, modifiedMs, type ObjectPath } from "./fs_path.ts";
+import { removeEmptyFolders } from "./fs_walk.ts";
 import type { ObjectUpload, ObjectVersion, UploadOptions, WriteOptions } from "./store.ts";
 import { requireHead, requireState, uploadEndedError } from "./stored_object.ts";
 
 const LEFTOVER_MS = 3_600_000;
 const FOLDERS_REMEMBERED_MAX = 1000;
-const OPEN_ATTEMPTS_MAX = 5;
+const OPEN_ATTEMPTS_MAX = 20;
 
 /** The folders in which one store has looked for what killed processes left behind. */
 export class SweptFolders {
@@ -55,11 +56,11 @@ export class TemporaryFile {
     const path = target.temporaryPath();
     let firstNewFolder: string | undefined;
     for (let attempt = 1;; attempt++) {
-      firstNewFolder = await mkdir(target.folder, { recursive: true }) ?? firstNewFolder;
       try {
+        firstNewFolder = await mkdir(target.folder, { recursive: true }) ?? firstNewFolder;
         return new TemporaryFile(target, { path, handle: await open(path, "wx"), firstNewFolder });
       } catch (error) {
-        // Someone who clears the folder above may remove this one, as it is empty, between the two calls.
+        // Someone who deletes the last object beside it may remove the folder, as it is empty, between the two calls.
         if (codeOf(error) !== "ENOENT" || attempt === OPEN_ATTEMPTS_MAX) throw error;
       }
     }
@@ -115,10 +116,11 @@ export class TemporaryFile {
     return etag;
   }
 
-  /** Removes the file unless it has become the object. Never throws. */
+  /** Removes the file unless it has become the object, and folders that are empty then. Never throws. */
   async remove(): Promise<void> {
     await this.#close().catch(() => {});
     await rm(this.path, { force: true }).catch(() => {});
+    await removeEmptyFolders(this.#target.folder, this.#target.root);
   }
 
   async #close(): Promise<void> {
@@ -247,7 +249,7 @@ class FsUpload implements ObjectUpload {
   }
 }
 
-/** Removes an object; one that is not there is no error. */
+/** Removes an object, and folders that are empty then; one that is not there is no error. */
 export async function removeFile(target: ObjectPath, options: { clock: Clock; signal?: AbortSignal }): Promise<void> {
   options.signal?.throwIfAborted();
   try {
@@ -258,6 +260,7 @@ export async function removeFile(target: ObjectPath, options: { clock: Clock; si
       requireHeld();
       fs.rmSync(target.path, { force: true });
     });
+    await removeEmptyFolders(target.folder, target.root);
   } catch (error) {
     if (isMissing(error)) return;
     throw fsError("remove", target, error);

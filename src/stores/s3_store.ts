@@ -10,6 +10,7 @@ import { connect, type Connection, type Library } from "./s3_client.ts";
 import { type FailedRequest, isConcurrentWrite, s3Error } from "./s3_errors.ts";
 import { type CheckedS3Options, checkedS3Options, type S3StoreOptions } from "./s3_options.ts";
 import { MultipartUpload } from "./s3_upload.ts";
+import { openUploads } from "./s3_open_uploads.ts";
 import { parseS3Url } from "./s3_url.ts";
 import type {
   ByteRange,
@@ -17,6 +18,7 @@ import type {
   ObjectStore,
   ObjectUpload,
   ObjectVersion,
+  OpenUpload,
   Precondition,
   RequestOptions,
   StoredObject,
@@ -45,7 +47,7 @@ const DELETE_MAX = 1000;
  * for a moment, up to `attemptsMax` tries; conditional writes that the store refuses because of another one at the same
  * moment (409) are tried anew as well, and end as a retryable `StoreError`. When the answer to a conditional write gets
  * lost, its repetition meets the object that it has written itself: after a `PreconditionFailedError` the object may be
- * one's own. A crash can leave an unfinished multipart upload behind; a rule of the bucket should remove such.
+ * one's own. A crash can leave an unfinished multipart upload behind, which `cleanUp` removes, or a rule of the bucket.
  *
  * @throws {ConfigValidationError} when an option is wrong.
  *
@@ -154,7 +156,8 @@ class S3Store implements ObjectStore {
             client.send(new CreateMultipartUploadCommand({ ...place, ContentType: contentType })),
           { verb: "write", url },
         );
-        return output.UploadId!;
+        // Without the id, parts would be taken for whole objects.
+        return present(output.UploadId, url);
       },
       uploadPart: async ({ uploadId, partNumber, bytes }, givenUp) => {
         const input = {
@@ -168,7 +171,7 @@ class S3Store implements ObjectStore {
           ({ UploadPartCommand }, client, options) => client.send(new UploadPartCommand(input), options),
           { ...request, signal: signal === undefined ? givenUp : AbortSignal.any([signal, givenUp]) },
         );
-        return output.ETag!;
+        return present(output.ETag, url);
       },
       complete: async (UploadId, etags) => {
         const Parts = etags.map((ETag, index) => ({ ETag, PartNumber: index + 1 }));
@@ -178,16 +181,10 @@ class S3Store implements ObjectStore {
             client.send(new CompleteMultipartUploadCommand(input), options),
           { ...request, precondition },
         );
-        return { etag: strongTag(output.ETag) };
+        return { etag: strongTag(present(output.ETag, url)) };
       },
       // Not with the caller's signal: this is what runs after an abort.
-      abort: async (UploadId) => {
-        await this.#send(
-          ({ AbortMultipartUploadCommand }, client) =>
-            client.send(new AbortMultipartUploadCommand({ ...place, UploadId })),
-          { verb: "give up", url },
-        );
-      },
+      abort: (uploadId) => this.#abortUpload(key, uploadId, undefined),
     }, { headBytes, partBytes, signal });
   }
 
@@ -242,6 +239,36 @@ class S3Store implements ObjectStore {
     const [failed] = output.Errors ?? [];
     if (failed === undefined) return;
     throw new StoreError(`Cannot delete "${failed.Key}": ${failed.Message}`, { url, retryable: true });
+  }
+
+  async listUploads(prefix: string, { signal }: RequestOptions = {}): Promise<OpenUpload[]> {
+    requirePrefix(prefix);
+    const root = `${this.#prefix}/`;
+    const uploads = await openUploads(
+      { bucket: this.#bucket, prefix: `${root}${prefix}` },
+      (input) =>
+        this.#send(
+          ({ ListMultipartUploadsCommand }, client, options) =>
+            client.send(new ListMultipartUploadsCommand(input), options),
+          { verb: "list uploads of", url: `${this.url}/${prefix}`, signal },
+        ),
+    );
+    return uploads.map((upload) => ({ ...upload, key: upload.key.slice(root.length) }));
+  }
+
+  async abortUpload({ key, uploadId }: OpenUpload, { signal }: RequestOptions = {}): Promise<void> {
+    await this.#abortUpload(key, uploadId, signal).catch((error) => {
+      if (!(error instanceof StoreError && error.status === 404)) throw error;
+    });
+  }
+
+  async #abortUpload(key: string, UploadId: string, signal: AbortSignal | undefined): Promise<void> {
+    const input = { ...this.#at(key), UploadId };
+    await this.#send(
+      ({ AbortMultipartUploadCommand }, client, options) =>
+        client.send(new AbortMultipartUploadCommand(input), options),
+      { verb: "give up", url: this.#urlOf(key), signal },
+    );
   }
 
   async *#listPages(prefix: string, { delimiter, signal }: ListQuery) {
@@ -332,6 +359,12 @@ class S3Store implements ObjectStore {
 function conditions(precondition: Precondition | undefined): { IfMatch?: string; IfNoneMatch?: string } {
   if (precondition === undefined) return {};
   return "ifMatch" in precondition ? { IfMatch: precondition.ifMatch } : { IfNoneMatch: "*" };
+}
+
+/** What every answer to a request of an upload has, unless something on the way cut it short. */
+function present(field: string | undefined, url: string): string {
+  if (field !== undefined) return field;
+  throw new StoreError(`Cannot write "${url}": the answer is not complete`, { url, retryable: true });
 }
 
 /** Weak tags do not identify bytes. */

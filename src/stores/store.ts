@@ -111,6 +111,16 @@ export interface ObjectEntry {
   readonly etag: string | null;
 }
 
+/** An upload that was begun and neither finished nor given up: under way still, or left by a process that ended. */
+export interface OpenUpload {
+  /** The object that it would become; relative to the store's `url`. */
+  readonly key: string;
+  /** What the store calls it, of several for one key. */
+  readonly uploadId: string;
+  /** When it was begun, or last written to, whichever the store knows; microseconds since 1970, by the store's clock. */
+  readonly changedAtMicros: number;
+}
+
 /** A place where snapshots are published. */
 export interface ObjectStore extends ReadableStore {
   /** Writes a whole object, atomically. Strongly consistent: a `get` after it sees it. */
@@ -125,6 +135,13 @@ export interface ObjectStore extends ReadableStore {
   delete(key: string, options?: RequestOptions): Promise<void>;
   /** Removes every object under the path segment `prefix` (`a/b` takes `a/b/c`, not `a/bc`); tells how many. */
   deletePrefix(prefix: string, options?: RequestOptions): Promise<number>;
+  /**
+   * Uploads of any process to keys that begin with `prefix` and are not finished. Stores on which a process that ends
+   * takes its uploads with it, and those that cannot tell, leave it out.
+   */
+  listUploads?(prefix: string, options?: RequestOptions): Promise<OpenUpload[]>;
+  /** Gives up somebody's upload, so that it can no longer be finished; one that has ended meanwhile is no error. */
+  abortUpload?(upload: OpenUpload, options?: RequestOptions): Promise<void>;
 }
 
 /** Whether a store can write and list as well as read. */

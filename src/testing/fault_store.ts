@@ -18,8 +18,8 @@ import type {
 } from "../stores/store.ts";
 
 /**
- * What a request does: `GET` for `get`, `getIfChanged` and `getRanges`, `LIST` for each page of `list` and for
- * `listFolders`, `DELETE` for both ways to delete. An upload is `UPLOAD` to begin, `PART` for each chunk, then `FINISH`
+ * What a request does: `GET` for `get`, `getIfChanged` and `getRanges`, `LIST` for each page of `list`, for
+ * `listFolders` and `listUploads`, `DELETE` for both ways to delete and for `abortUpload`. An upload is `UPLOAD` to begin, `PART` for each chunk, then `FINISH`
  * or `ABORT`.
  */
 export type RequestKind = "GET" | "PUT" | "LIST" | "DELETE" | "UPLOAD" | "PART" | "FINISH" | "ABORT";
@@ -93,8 +93,10 @@ interface Asked {
 class FaultyStore implements FaultStore {
   readonly url: string;
   readonly requests: StoreRequest[] = [];
-  /** Only where the store below has it. */
+  /** Only where the store below has them. */
   readonly getIfChanged?: NonNullable<ObjectStore["getIfChanged"]>;
+  readonly listUploads?: NonNullable<ObjectStore["listUploads"]>;
+  readonly abortUpload?: NonNullable<ObjectStore["abortUpload"]>;
   readonly #inner: ObjectStore;
   readonly #plan: FaultPlan;
   readonly #clock: Clock;
@@ -105,10 +107,18 @@ class FaultyStore implements FaultStore {
     this.#inner = inner;
     this.#plan = plan;
     this.#clock = plan.clock ?? systemClock();
-    if (inner.getIfChanged === undefined) return;
-    this.getIfChanged = (key, etag, options = {}) => {
-      return this.#send({ kind: "GET", key, signal: options.signal }, () => inner.getIfChanged!(key, etag, options));
-    };
+    if (inner.getIfChanged !== undefined) {
+      this.getIfChanged = (key, etag, options = {}) =>
+        this.#send({ kind: "GET", key, signal: options.signal }, () => inner.getIfChanged!(key, etag, options));
+    }
+    if (inner.listUploads === undefined || inner.abortUpload === undefined) return;
+    this.listUploads = (prefix, options = {}) =>
+      this.#send({ kind: "LIST", key: prefix, signal: options.signal }, () => inner.listUploads!(prefix, options));
+    this.abortUpload = (upload, options = {}) =>
+      this.#send(
+        { kind: "DELETE", key: upload.key, signal: options.signal },
+        () => inner.abortUpload!(upload, options),
+      );
   }
 
   count(kind: RequestKind): number {

@@ -158,7 +158,8 @@ async function serve({ request, counted, planned, delayMs, answerOf }: Exchange,
   const answer = distorted(await answerOf(request, askedHeaders(counted, fault)), fault);
   const { status, headers, body } = answer;
   counted.status = status;
-  if (fault === "lost") return void response.destroy();
+  // Bun answers 200 when only the response is destroyed.
+  if (fault === "lost") return void request.socket.destroy();
   response.writeHead(status, headers);
   if (fault !== "cut" && fault !== "stall" && fault !== "badLength") {
     counted.bytes = body.byteLength;

@@ -227,8 +227,65 @@ folderTest("shows nothing of an uploader that was killed", async (folder, store)
   match((await readdir(join(folder, "runs"))).join(), /^\.sf-object\.[0-9a-f-]+\.tmp$/);
   deepEqual([await keys(store), await store.listFolders("")], [[], []]);
   await rejects(() => store.get("runs/object"), { code: "OBJECT_NOT_FOUND" });
+  const [upload, ...others] = await store.listUploads!("");
+  deepEqual([upload?.key, others], ["runs/object", []]);
+  ok(Math.abs(upload!.changedAtMicros / 1000 - Date.now()) < 60_000);
+  deepEqual(await Promise.all(["runs/obj", "runs/x", "rx", "x/"].map((prefix) => store.listUploads!(prefix))), [
+    [upload],
+    [],
+    [],
+    [],
+  ]);
   await store.put("runs/object", encode("1"));
   equal(await store.deletePrefix("runs"), 1);
+  deepEqual(await readdir(folder), []);
+});
+
+folderTest(
+  "gives up an upload of somebody else, and removes the folders that this leaves empty",
+  async (folder, store) => {
+    const upload = await fsStore(folder).upload("a/b/object", { headBytes: 0 });
+    await upload.write(encode("1"));
+    const found = await store.listUploads!("a/");
+    equal(found.length, 1);
+    await store.abortUpload!(found[0]!);
+    await store.abortUpload!(found[0]!);
+    deepEqual(await readdir(folder), []);
+    await rejects(() => upload.finish(new Uint8Array()), { code: "STORE", retryable: true });
+    deepEqual(await keys(store), []);
+    await rejects(() => store.abortUpload!({ key: "../a", uploadId: "b", changedAtMicros: 0 }));
+  },
+);
+
+folderTest("leaves no empty folder behind, whatever ends in it, and keeps its own", async (folder, store) => {
+  await store.put("a/b/c/1", encode("1"));
+  await store.put("a/2", encode("2"));
+  await store.delete("a/b/c/1");
+  deepEqual((await readdir(folder, { recursive: true })).sort(), ["a", join("a", "2")]);
+  await (await store.upload("a/d/e/3", { headBytes: 0 })).abort();
+  await rejects(() => store.put("a/d/e/3", encode("3"), { precondition: { ifMatch: '"none"' } }));
+  await store.deletePrefix("a/x/y");
+  deepEqual((await readdir(folder, { recursive: true })).sort(), ["a", join("a", "2")]);
+  await store.put("f/g/h/4", encode("4"));
+  await store.deletePrefix("f/g/h");
+  await store.delete("a/2");
+  await store.delete("a/2");
+  deepEqual(await readdir(folder), []);
+});
+
+folderTest("loses no object to others who remove the folders around it", async (folder, store) => {
+  // Each writes and deletes an object of its own in the same folders, which come and go all the time.
+  async function churn(worker: number): Promise<void> {
+    const own = worker % 2 === 0 ? store : fsStore(folder);
+    for (let round = 0; round < 60; round++) {
+      const key = `a/b${round % 3}/c/${worker}`;
+      await own.put(key, encode(`${round}`));
+      equal(await text(own, key), `${round}`);
+      if (round % 4 === 3) await own.deletePrefix(`a/b${round % 3}/none`);
+      await own.delete(key);
+    }
+  }
+  await Promise.all([1, 2, 3, 4, 5, 6].map(churn));
   deepEqual(await readdir(folder), []);
 });
 

@@ -4,7 +4,12 @@ import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { after, test } from "node:test";
 import { inspect } from "node:util";
-import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { environmentCredentials } from "../../src/stores/credentials.ts";
 import { parseS3Url, s3Store, type S3StoreOptions } from "../../src/stores/s3_store.ts";
 import { storeContract } from "../contracts/store_contract.ts";
@@ -71,6 +76,37 @@ minioTest("leaves no multipart upload open, whenever it is given up", async (opt
   for (let count = 0; count < 2; count++) await refused.write(chunk);
   await rejects(() => refused.finish(new Uint8Array()), { code: "PRECONDITION_FAILED" });
   equal(await openUploads("refused"), 0);
+  judge.destroy();
+});
+
+minioTest("finds uploads of others that are not finished, and gives them up", async (options) => {
+  const { endpoint, credentials } = options;
+  const judge = new S3Client({ endpoint, credentials, region: "us-east-1", forcePathStyle: true });
+  const { prefix } = parseS3Url(options.url);
+  const other = { Bucket: BUCKET, Key: `${prefix}x/object` };
+  const { UploadId } = await judge.send(new CreateMultipartUploadCommand(other));
+  const store = s3Store(options);
+  deepEqual(await store.listUploads!(""), []);
+  const chunk = new Uint8Array(2 * PART_BYTES + 1);
+  const uploads = [];
+  for (const key of ["a/1", "a/2", "b/1"]) {
+    const upload = await s3Store(options).upload(key, { headBytes: 0 });
+    await upload.write(chunk);
+    uploads.push(upload);
+  }
+  while ((await store.listUploads!("")).length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+  const found = await store.listUploads!("");
+  deepEqual(found.map(({ key }) => key).sort(), ["a/1", "a/2", "b/1"]);
+  ok(found.every(({ changedAtMicros }) => Math.abs(changedAtMicros / 1000 - Date.now()) < 60_000));
+  deepEqual((await store.listUploads!("a/")).map(({ key }) => key).sort(), ["a/1", "a/2"]);
+  for (const upload of found) {
+    await store.abortUpload!(upload);
+    await store.abortUpload!(upload);
+  }
+  for (const upload of uploads) await rejects(() => upload.finish(new Uint8Array()), { code: "STORE" });
+  const left = await judge.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
+  deepEqual(left.Uploads?.map(({ Key }) => Key), [other.Key]);
+  await judge.send(new AbortMultipartUploadCommand({ ...other, UploadId }));
   judge.destroy();
 });
 
