@@ -44,7 +44,8 @@ export class TokenBucket {
     for (;;) {
       const { acquired, deficitSeconds } = this.tryAcquire(count);
       if (acquired) return;
-      await this.#clock.sleep(deficitSeconds * 1000, signal);
+      // Whole milliseconds, as timers wait: a rounding error of a deficit might not move a clock at all.
+      await this.#clock.sleep(Math.ceil(deficitSeconds * 1000), signal);
     }
   }
 

@@ -239,6 +239,18 @@ test("TokenBucket lets a request larger than the bucket pass when full, and pays
   equal(bucket.tryAcquire(1).acquired, true);
 });
 
+test("TokenBucket waits at most twice for a request, whatever rounding leaves of its deficit", async () => {
+  for (const rate of [0.3, 7, 10, 1 / 3, 1e9 + 0.1]) {
+    const clock = new ManualClock();
+    const bucket = new TokenBucket(rate, clock);
+    for (let request = 1; request <= 200; request++) {
+      clock.sleeps.length = 0;
+      await bucket.acquire(rate * (request % 3 + 0.05));
+      ok(clock.sleeps.length <= 2, `rate ${rate}, request ${request}: ${clock.sleeps.join()}`);
+    }
+  }
+});
+
 test("pickWinners() chooses as the Python package does, and prefers an attempt that has a URL", () => {
   for (const { case: label, num_dbs, attempts, winners, error } of vectors.select_winners) {
     const given = attempts.map((attempt: Record<string, unknown>) => ({
