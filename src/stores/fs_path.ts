@@ -79,7 +79,7 @@ export function isHidden(name: string): boolean {
   return name.startsWith(INTERNAL_PREFIX) || name.endsWith(TEMPORARY_SUFFIX);
 }
 
-/** The name of the object, or its beginning, for which a file of that name is temporary; null when it is another file. */
+/** The name of the object, or its beginning, for which a file is temporary; null when its name is no such one. */
 export function nameInTemporary(name: string): string | null {
   return TEMPORARY_NAME.exec(name)?.[1] ?? null;
 }

@@ -117,7 +117,7 @@ export interface OpenUpload {
   readonly key: string;
   /** What the store calls it, of several for one key. */
   readonly uploadId: string;
-  /** When it was begun, or last written to, whichever the store knows; microseconds since 1970, by the store's clock. */
+  /** When it was begun, or last written to, whichever the store knows, by its clock; microseconds since 1970. */
   readonly changedAtMicros: number;
 }
 

@@ -19,8 +19,8 @@ import type {
 
 /**
  * What a request does: `GET` for `get`, `getIfChanged` and `getRanges`, `LIST` for each page of `list`, for
- * `listFolders` and `listUploads`, `DELETE` for both ways to delete and for `abortUpload`. An upload is `UPLOAD` to begin, `PART` for each chunk, then `FINISH`
- * or `ABORT`.
+ * `listFolders` and `listUploads`, `DELETE` for both ways to delete and for `abortUpload`. An upload is `UPLOAD` to
+ * begin, `PART` for each chunk, then `FINISH` or `ABORT`.
  */
 export type RequestKind = "GET" | "PUT" | "LIST" | "DELETE" | "UPLOAD" | "PART" | "FINISH" | "ABORT";
 
