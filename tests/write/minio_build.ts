@@ -1,0 +1,42 @@
+// Builds a snapshot on an S3 server and cleans up, to be killed meanwhile: `minio_build.ts JOB`, as JSON. Tells on
+// standard output what it is doing, a word a line: the phases of the write, then `cleanup`, then `done`.
+import process from "node:process";
+import { cleanUp, hashSharding, writeSnapshot } from "../../mod.ts";
+import { systemClock } from "../../src/clock.ts";
+import { s3Store } from "../../src/stores/s3_store.ts";
+import type { BuildJob } from "./minio_kills.ts";
+
+const { endpoint, credentials, url, rowCount, shards, generation, workers, laterMs, graceMs }: BuildJob = JSON.parse(
+  process.argv[2]!,
+);
+const store = s3Store({ url, endpoint, credentials, partBytes: 5 << 20 });
+const filler = "x".repeat(80);
+let phase = "";
+
+function* rows(): Generator<number> {
+  for (let row = 0; row < rowCount; row++) yield row;
+}
+
+/** Waits until the line is written, as the next moment may be the last. */
+function say(word: string): void {
+  if (word === phase) return;
+  phase = word;
+  process.stdout.write(`${word}\n`);
+}
+
+await writeSnapshot(rows(), {
+  store,
+  sharding: hashSharding({ shards }),
+  key: (row) => row,
+  value: (row) => `${generation}:${row}:${filler}`,
+  onProgress: (progress) => say(progress.phase),
+  ...(workers > 0 && { workers: workers as 0 }),
+});
+say("cleanup");
+const clock = systemClock();
+await cleanUp(store, {
+  keep: 1,
+  graceMs,
+  clock: { ...clock, nowMicros: () => clock.nowMicros() + laterMs * 1000 },
+});
+say("done");
