@@ -118,9 +118,14 @@ function corrupt(reason: string, byteOffset: number): CorruptFileError {
  * bytes; keys of a length that the encoding does not have, as they are.
  */
 export function storedKeyHasher(encoding: KeyEncoding): (view: DataView, start: number, length: number) => void {
-  const integerBytes = encoding === "u64be" ? 8 : encoding === "u32be" ? 4 : -1;
+  const integerBytes = storedIntegerBytes(encoding);
   return (view, start, length) => {
     if (length !== integerBytes) hashView(view, start, length);
     else hashInteger(view.getInt32(start + length - 4), length === 8 ? view.getInt32(start) : 0);
   };
+}
+
+/** Bytes of keys that are hashed as integers; -1 when an encoding has none. */
+export function storedIntegerBytes(encoding: KeyEncoding): number {
+  return encoding === "u64be" ? 8 : encoding === "u32be" ? 4 : -1;
 }

@@ -2,8 +2,8 @@
  * Writes `shard.guard` while its shard is being written; `guard.ts` specifies the format.
  * @module
  */
-import { addToFilter, FILTER_BLOCK_BYTES, filterBytes } from "../bytes/membership_filter.ts";
-import { hashView } from "../bytes/xxh3.ts";
+import { addAllToFilter, FILTER_BLOCK_BYTES, filterBytes } from "../bytes/membership_filter.ts";
+import { hashInteger, hashView } from "../bytes/xxh3.ts";
 import { result } from "../bytes/xxh3_arithmetic.ts";
 import { xxh32 } from "../bytes/xxh32.ts";
 import type { KeyEncoding } from "../routing/key.ts";
@@ -13,8 +13,13 @@ import {
   GUARD_HEADER_BYTES,
   GUARD_MAGIC,
   GUARD_VERSION,
-  storedKeyHasher,
+  storedIntegerBytes,
 } from "./guard.ts";
+
+/** Hashes that are collected before they go into the filter. */
+const HASHES_AT_ONCE = 2048;
+/** Keys up to this length are copied to be hashed, which takes less time than making a view of them. */
+const COPIED_BYTES_MAX = 64;
 
 /** The shard that a guard is built for. */
 export interface GuardBuilderOptions {
@@ -34,17 +39,20 @@ export interface GuardBuilderOptions {
 export class GuardBuilder {
   readonly #pageSizeBytes: number;
   readonly #keyEncoding: KeyEncoding;
-  readonly #hashKey: (view: DataView, start: number, length: number) => void;
+  readonly #integerBytes: number;
   /** Empty when there is no filter. */
   readonly #filter: Int32Array<ArrayBuffer>;
+  /** Halves of the hashes that are not in the filter yet. */
+  readonly #hashes: Int32Array<ArrayBuffer>;
+  #hashWords = 0;
   #rowCount = 0;
   /** Checksum of page `i + 1` at place `i`. */
   #checksums = new Uint32Array(1024);
   /** Pages from 2 on so far, and page 1, for which place is left. */
   #pageCount = 1;
   #hasFirstPage = false;
-  /** Where the key added last stands: as a rule the next one stands there too. */
-  #keyView: DataView = new DataView(new ArrayBuffer(0));
+  readonly #copy = new Uint8Array(COPIED_BYTES_MAX);
+  readonly #copyView = new DataView(this.#copy.buffer);
 
   /** @throws {RangeError} when the page size is no power of two from 512 to 65536. */
   constructor({ rowCountMax, pageSizeBytes, keyEncoding }: GuardBuilderOptions) {
@@ -53,21 +61,26 @@ export class GuardBuilder {
     }
     this.#pageSizeBytes = pageSizeBytes;
     this.#keyEncoding = keyEncoding;
-    this.#hashKey = storedKeyHasher(keyEncoding);
+    this.#integerBytes = storedIntegerBytes(keyEncoding);
     const sizeBytes = filterBytes(rowCountMax);
     this.#filter = new Int32Array(sizeBytes > FILTER_BYTES_MAX ? 0 : sizeBytes / 4);
+    this.#hashes = new Int32Array(this.#filter.length === 0 ? 0 : 2 * HASHES_AT_ONCE);
   }
 
   /** Adds a key as it is stored: `length` bytes from `start` on. */
   addKey(bytes: Uint8Array, start: number, length: number): void {
     this.#rowCount++;
     if (this.#filter.length === 0) return;
-    const view = this.#keyView;
-    if (view.buffer !== bytes.buffer || view.byteOffset !== bytes.byteOffset || view.byteLength !== bytes.byteLength) {
-      this.#keyView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (length === this.#integerBytes) {
+      hashInteger(wordAt(bytes, start + length - 4), length === 8 ? wordAt(bytes, start) : 0);
+    } else {
+      this.#hashBytes(bytes, start, length);
     }
-    this.#hashKey(this.#keyView, start, length);
-    addToFilter(this.#filter, result[0]!, result[1]!);
+    const hashes = this.#hashes;
+    hashes[this.#hashWords] = result[0]!;
+    hashes[this.#hashWords + 1] = result[1]!;
+    this.#hashWords += 2;
+    if (this.#hashWords === hashes.length) this.#fillFilter();
   }
 
   /**
@@ -101,6 +114,7 @@ export class GuardBuilder {
    */
   finish({ shardXxh3 }: { readonly shardXxh3: string }): Uint8Array<ArrayBuffer> {
     if (!this.#hasFirstPage) throw new RangeError("Cannot finish a guard without page 1");
+    this.#fillFilter();
     const filterStart = GUARD_HEADER_BYTES;
     const sumsStart = filterStart + this.#filter.byteLength;
     const end = sumsStart + 4 * this.#pageCount;
@@ -122,10 +136,31 @@ export class GuardBuilder {
     return bytes;
   }
 
+  /** Neighbours by key come from anywhere in memory, so that a view could hardly ever be used again. */
+  #hashBytes(bytes: Uint8Array, start: number, length: number): void {
+    if (length > COPIED_BYTES_MAX) {
+      hashView(new DataView(bytes.buffer, bytes.byteOffset + start, length), 0, length);
+      return;
+    }
+    const copy = this.#copy;
+    for (let i = 0; i < length; i++) copy[i] = bytes[start + i]!;
+    hashView(this.#copyView, 0, length);
+  }
+
+  #fillFilter(): void {
+    addAllToFilter(this.#filter, this.#hashes, this.#hashWords);
+    this.#hashWords = 0;
+  }
+
   #makeRoom(pageCount: number): void {
     if (pageCount <= this.#checksums.length) return;
     const larger = new Uint32Array(Math.max(pageCount, 2 * this.#checksums.length));
     larger.set(this.#checksums);
     this.#checksums = larger;
   }
+}
+
+/** Four bytes, the highest first. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
 }

@@ -35,6 +35,15 @@ export function addToFilter(words: Int32Array, low: number, high: number): void 
   }
 }
 
+/**
+ * Puts hashes, a low and a high half each, into a filter, which must not be empty.
+ *
+ * Many in a row are faster than one by one between other work: the processor waits for several blocks at the same time.
+ */
+export function addAllToFilter(words: Int32Array, halves: Int32Array, halfCount: number): void {
+  for (let i = 0; i < halfCount; i += 2) addToFilter(words, halves[i]!, halves[i + 1]!);
+}
+
 /** False when the hash was certainly never put into the filter, which must not be empty. */
 export function filterContains(words: Int32Array, low: number, high: number): boolean {
   const start = blockStart(words, high);
