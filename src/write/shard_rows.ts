@@ -17,6 +17,8 @@ const PIECE_BYTES = 1 << 18;
  * file, and a row is rewritten only once per level.
  */
 const RUNS_PER_LEVEL = 32;
+/** Rows that are looked up together. */
+const AHEAD_ROWS = 32;
 
 /** A sorted run on disk. */
 interface SpilledRun {
@@ -169,7 +171,12 @@ class SortedBatches {
   }
 }
 
-/** Goes through batches in a given order; nothing is copied. */
+/**
+ * Goes through batches in a given order; nothing is copied.
+ *
+ * Rows are looked up some ahead, and a byte of each is read: neighbours by key lie far apart, and the processor waits
+ * for many places in memory at the same time, but not when all the work on a row stands between two of them.
+ */
 class BatchCursor implements RowCursor {
   bytes: Uint8Array = new Uint8Array(0);
   start = 0;
@@ -178,6 +185,10 @@ class BatchCursor implements RowCursor {
   readonly #table: RowTable;
   readonly #order: Uint32Array;
   #at = 0;
+  /** Batch, start, length of the key and end of the rows that come next. */
+  readonly #ahead = new Uint32Array(4 * AHEAD_ROWS);
+  /** Depends on the bytes that are read ahead, so that no compiler leaves the reading out. */
+  #touched = 0;
 
   constructor(table: RowTable, order: Uint32Array) {
     this.#table = table;
@@ -186,15 +197,39 @@ class BatchCursor implements RowCursor {
 
   next(): boolean {
     if (this.#at >= this.#order.length) return false;
-    const { batches, batchOf, firstRow } = this.#table;
-    const row = this.#order[this.#at++]!;
-    const batch = batches[batchOf[row]!]!;
-    const index = row - firstRow[batchOf[row]!]!;
-    this.bytes = batch.bytes;
-    this.start = batch.starts[index]!;
-    this.keyLength = batch.keyLengths[index]!;
-    this.valueLength = batch.starts[index + 1]! - this.start - this.keyLength;
+    const place = 4 * (this.#at % AHEAD_ROWS);
+    if (place === 0) this.#lookAhead();
+    this.#at++;
+    const ahead = this.#ahead;
+    const start = ahead[place + 1]!;
+    const keyLength = ahead[place + 2]!;
+    this.bytes = this.#table.batches[ahead[place]!]!.bytes;
+    this.start = start;
+    this.keyLength = keyLength;
+    this.valueLength = ahead[place + 3]! - start - keyLength;
     return true;
+  }
+
+  #lookAhead(): void {
+    const { batches, batchOf, firstRow } = this.#table;
+    const order = this.#order;
+    const ahead = this.#ahead;
+    const end = Math.min(this.#at + AHEAD_ROWS, order.length);
+    let touched = 0;
+    for (let at = this.#at, place = 0; at < end; at++, place += 4) {
+      const row = order[at]!;
+      const batchIndex = batchOf[row]!;
+      const { bytes, starts, keyLengths } = batches[batchIndex]!;
+      const index = row - firstRow[batchIndex]!;
+      const start = starts[index]!;
+      ahead[place] = batchIndex;
+      ahead[place + 1] = start;
+      ahead[place + 2] = keyLengths[index]!;
+      const rowEnd = starts[index + 1]!;
+      ahead[place + 3] = rowEnd;
+      if (rowEnd > start) touched ^= bytes[start]! ^ bytes[Math.min(start + 64, rowEnd - 1)]!;
+    }
+    this.#touched = touched;
   }
 
   refill(): Promise<boolean> {
