@@ -24,7 +24,8 @@ export type ErrorCode =
   | "STORE"
   | "OBJECT_NOT_FOUND"
   | "PRECONDITION_FAILED"
-  | "MISSING_LIBRARY";
+  | "MISSING_LIBRARY"
+  | "CEL_EVALUATION";
 
 /** Parent of all errors below: catches what is ours and nothing else. */
 export abstract class ShardyfusionError extends Error {
@@ -231,5 +232,17 @@ export class MissingLibraryError extends ShardyfusionError {
   constructor(message: string, packageName: string, options?: { cause?: unknown }) {
     super(message, options);
     this.packageName = packageName;
+  }
+}
+
+/** A CEL expression has no answer for a row: a division by zero, an overflow, a column of another type. */
+export class CelEvaluationError extends ShardyfusionError {
+  override readonly name = "CelEvaluationError";
+  override readonly code = "CEL_EVALUATION";
+  /** The expression. */
+  readonly expr: string;
+  constructor(message: string, expr: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.expr = expr;
   }
 }

@@ -3,6 +3,8 @@
  * @module
  */
 export { xxh3 } from "../bytes/xxh3.ts";
+export { compileCel, compileProgram } from "../cel/compile_cel.ts";
+export type { CelColumnType, CelExpression, CelOptions, CelProgram, CelValue, NulRule } from "../cel/compile_cel.ts";
 export { hashRouter } from "./hash_router.ts";
 export { canonicalBytes, encodeKey } from "./key.ts";
 export type { Key, KeyEncoding } from "./key.ts";
