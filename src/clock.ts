@@ -52,3 +52,18 @@ export function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener("abort", onAbort);
   });
 }
+
+/** As `clock.every`, also where the clock has none. */
+export function every(clock: Clock, intervalMs: number, action: () => void): () => void {
+  if (clock.every !== undefined) return clock.every(intervalMs, action);
+  const ended = new AbortController();
+  async function repeat(): Promise<void> {
+    for (;;) {
+      await clock.sleep(intervalMs, ended.signal);
+      if (ended.signal.aborted) return;
+      action();
+    }
+  }
+  repeat().catch(() => {}); // Ended.
+  return () => ended.abort();
+}

@@ -15,6 +15,13 @@ export interface BackendSpec {
   readonly options: JsonObject;
 }
 
+/** A module, as `import.meta.url` names it, and the function in it that makes the engine of `spec.options`. */
+export interface BackendModule {
+  readonly url: string;
+  /** Name of the export. */
+  readonly factory: string;
+}
+
 /** Where one attempt to build a shard goes. */
 export interface ShardTarget {
   readonly shardId: number;
@@ -163,6 +170,8 @@ export interface ShardOpener {
 /** A shard engine. */
 export interface Backend extends ShardOpener {
   readonly spec: BackendSpec;
+  /** Where worker threads find the engine. Without it shards are built in the writing thread only. */
+  readonly module?: BackendModule;
   /** Fields that the manifest's column `custom` gets, for readers such as those of the Python package. */
   readonly customFields?: JsonObject;
   /**

@@ -35,6 +35,7 @@ export function nativeSqliteBackend(options: SqliteBackendOptions = {}): Backend
   const layout = parseOptions(sqliteOptions, options, "nativeSqliteBackend");
   return {
     spec: { name: "native-sqlite", options: layout },
+    module: { url: import.meta.url, factory: "nativeSqliteBackend" },
     fileName: SHARD_FILE,
     opens: ["memory", "file"],
     ...(layout.sidecar ? { customFields: sidecarFields(layout.pageSizeBytes) } : {}),

@@ -63,6 +63,7 @@ export function sqliteBackend(options: SqliteBackendOptions = {}): Backend {
   const layout = parseOptions(sqliteOptions, options, "sqliteBackend");
   return {
     spec: { name: "sqlite", options: layout },
+    module: { url: import.meta.url, factory: "sqliteBackend" },
     fileName: SHARD_FILE,
     opens: ["memory", "file", "remote"],
     ...(layout.sidecar ? { customFields: sidecarFields(layout.pageSizeBytes) } : {}),

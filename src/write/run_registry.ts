@@ -5,7 +5,7 @@
  * the whole record, so a later one makes up for one that was lost.
  * @module
  */
-import type { Clock } from "../clock.ts";
+import { type Clock, every } from "../clock.ts";
 import { PublishConflictError, PublishCurrentError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import { joinUrl, runRecordKey } from "../snapshots/layout.ts";
@@ -73,7 +73,7 @@ export class RunRegistry {
   /** Writes the record and keeps it alive from then on. */
   async begin(): Promise<void> {
     await this.#write();
-    this.#stop = every(this.#options.clock, () => this.#renew());
+    this.#stop = every(this.#options.clock, HEARTBEAT_MS, () => this.#renew());
   }
 
   /** The run has published. */
@@ -129,19 +129,4 @@ export class RunRegistry {
       onEvent({ name: "write.run_record_failed", payload: { elapsed_ms: elapsedMs, error: message } });
     }
   }
-}
-
-/** As `clock.every`, also where the clock has none. */
-function every(clock: Clock, action: () => void): () => void {
-  if (clock.every !== undefined) return clock.every(HEARTBEAT_MS, action);
-  const ended = new AbortController();
-  async function repeat(): Promise<void> {
-    for (;;) {
-      await clock.sleep(HEARTBEAT_MS, ended.signal);
-      if (ended.signal.aborted) return;
-      action();
-    }
-  }
-  repeat().catch(() => {}); // Ended.
-  return () => ended.abort();
 }

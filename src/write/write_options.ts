@@ -26,6 +26,13 @@ import type { ObjectStore } from "../stores/store.ts";
 import type { ShardRetry } from "./build_shards.ts";
 import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
 import type { RateLimit } from "../token_bucket.ts";
+import {
+  type CheckedWorkerBudget,
+  checkWorkers,
+  type WorkerBudget,
+  workerBudget,
+  workersOption,
+} from "./worker_options.ts";
 
 /** How far a write has come; counters never go back. */
 export interface WriteProgress {
@@ -81,8 +88,14 @@ export interface WriteSnapshotOptions<T> {
    * published are removed after publishing. Default: the first failure ends the write.
    */
   readonly retry?: Partial<ShardRetry> | undefined;
-  /** Threads that build shards; this version builds them in this thread. @default {0} */
-  readonly workers?: 0 | undefined;
+  /**
+   * Threads that sort, build and check shards; rows are read and routed, and objects uploaded, in this one. `"auto"`:
+   * one for each core. The files are the same (P9). A thread that is lost is replaced with `retry` (rows are then put
+   * aside on disk too), and else the write fails with `ShardWriteError`. @default {0}
+   */
+  readonly workers?: number | "auto" | undefined;
+  /** How much may be on its way to workers: beyond, the source waits. */
+  readonly workerBudget?: WorkerBudget | undefined;
   /**
    * Since when another writer's publishing counts as a conflict: since all rows were read (`"publish"`), so that a
    * slow source does not lose against everybody, or since the write began (`"run"`), for rows that were made from the
@@ -124,6 +137,8 @@ export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly batch: { readonly rowsMax: number; readonly bytesMax: number };
   readonly memory: { readonly bytesMax: number; readonly rowsMax?: number | undefined };
   readonly retry?: ShardRetry | undefined;
+  readonly workers: number | "auto";
+  readonly workerBudget: CheckedWorkerBudget;
   readonly custom: JsonObject;
   readonly keyColumn: string;
   readonly shardPrefix: string;
@@ -172,7 +187,8 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     runRegistryPrefix: v.optional(nonEmpty, "runs"),
     pointerKey: v.optional(nonEmpty, "_CURRENT"),
     retry: v.optional(shardRetry),
-    workers: v.optional(v.literal(0, "0, as this version has no workers yet")),
+    workers: v.optional(workersOption, 0),
+    workerBudget: v.optional(workerBudget, {}),
     fence: v.optional(v.picklist(["publish", "run"], '"publish" or "run"'), "publish"),
     onConflict: v.optional(v.picklist(["fail", "replace"], '"fail" or "replace"'), "fail"),
     reuse: v.optional(v.literal(false, "false, as this version builds all shards")),
@@ -222,6 +238,7 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
   checkDbPathTemplate(checked.dbPathTemplate);
   if (checked.runId !== undefined) checkRunId(checked.runId);
   checkCustom(checked.custom);
+  checkWorkers(checked.workers, checked.backend);
   return checked;
 }
 
@@ -229,7 +246,6 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
 const LATER = [
   "columns",
   "vector",
-  "workerBudget",
   "uploadBytesPerSecond",
   "requestRetry",
   "timeoutMs",

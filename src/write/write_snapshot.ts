@@ -29,6 +29,7 @@ import { RunRegistry } from "./run_registry.ts";
 import { ShardBatchStream } from "./shard_batch_stream.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { pickWinners } from "./winners.ts";
+import { workerCount } from "./worker_options.ts";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
 
 /** What a finished write says about itself. */
@@ -269,7 +270,7 @@ class WriteRun<T> {
     }
     const router = sharding.kind === "fixed" ? sharding.router : sharding.routerFor(rowCount!);
     const pool = this.#pool;
-    this.#collector = localCollector(memory, () => this.#openScratch(), { signal, pool });
+    this.#collector = await this.#openCollector(router.shardCount);
     const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
     const bytesMax = Math.min(batch.bytesMax, Math.max(1024, Math.floor(memory.bytesMax / 4 / router.shardCount)));
     const batches = packed
@@ -278,6 +279,20 @@ class WriteRun<T> {
     await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
       .pipeTo(this.#collector.sink, { signal });
     return router;
+  }
+
+  /** Rows wait in this thread or in others; threads are a matter of few callers, and loaded for them. */
+  async #openCollector(shardCount: number): Promise<RowCollector> {
+    const { memory, workers, workerBudget, backend = defaultBackend(), store, clock, retry } = this.#options;
+    const signal = this.#signal;
+    const scratch = () => this.#openScratch();
+    const workersMax = workerCount(workers, shardCount);
+    if (workersMax === 0) return localCollector(memory, scratch, { signal, pool: this.#pool });
+    const { workerCollector } = await import("./workers/worker_collector.ts");
+    return await workerCollector({
+      ...{ workersMax, budget: workerBudget, memory, backend, scratch, clock, signal },
+      ...{ runId: this.#runId, storeUrl: store.url, replacementsMax: retry?.retriesMax ?? 0 },
+    });
   }
 
   #progressStream(): TransformStream<PackedRows, PackedRows> {

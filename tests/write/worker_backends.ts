@@ -1,0 +1,67 @@
+/**
+ * Engines for the tests of worker threads: those that behave and those that do not. Loaded by threads, too.
+ * @module
+ */
+import { existsSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import type { Backend } from "../../mod.ts";
+import { sqliteBackend } from "../../mod.ts";
+import { StoreError } from "../../src/errors.ts";
+
+/** How an engine misbehaves. */
+export type Misbehaviour = {
+  /** What happens when a shard is built. */
+  readonly what: "exits" | "throws" | "spins" | "refuses" | "fails for a moment" | "stalls at first";
+  /** In this shard; in all when left out. */
+  readonly shardId?: number;
+  /** Only once: this file then exists. */
+  readonly flag?: string;
+};
+
+/** Our own engine, but for one thing. */
+export function misbehavingBackend(options: Misbehaviour): Backend {
+  const sound = sqliteBackend();
+  return {
+    ...sound,
+    spec: { name: "misbehaving", options },
+    module: {
+      url: import.meta.url,
+      factory: options.what === "stalls at first" ? "stallingBackend" : "misbehavingBackend",
+    },
+    async buildShard(rows, target) {
+      if (target.shardId === (options.shardId ?? target.shardId) && isDue(options.flag)) await misbehave(options.what);
+      return await sound.buildShard(rows, target);
+    },
+  };
+}
+
+/** Blocks its thread while it is being made: rows pile up meanwhile, or do not. */
+export function stallingBackend(options: Misbehaviour): Backend {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800);
+  return misbehavingBackend(options);
+}
+
+function isDue(flag: string | undefined): boolean {
+  if (flag === undefined) return true;
+  if (existsSync(flag)) return false;
+  writeFileSync(flag, "");
+  return true;
+}
+
+async function misbehave(what: Misbehaviour["what"]): Promise<void> {
+  switch (what) {
+    case "exits":
+      return process.exit(3);
+    case "throws":
+      setTimeout(() => {
+        throw new TypeError("nobody catches this");
+      });
+      return await new Promise(() => {});
+    case "spins":
+      for (;;);
+    case "refuses":
+      throw new RangeError("not this shard");
+    case "fails for a moment":
+      throw new StoreError("Cannot reach the store", { url: "memory:///", status: 503, retryable: true });
+  }
+}
