@@ -60,8 +60,8 @@ export function workerCount(workers: number | "auto", shardCount: number): numbe
 export function checkWorkers(workers: number | "auto", backend: Backend | undefined): void {
   if (workers === 0 || backend === undefined || backend.module !== undefined) return;
   throw new ConfigValidationError(
-    `Cannot use option "workers" with the backend "${backend.spec.name}" as that does not tell in which module threads ` +
-      "find it: give it a field `module`, or use 0 workers",
+    `Cannot use option "workers" with the backend "${backend.spec.name}" as that does not tell in which module ` +
+      "threads find it: give it a field `module`, or use 0 workers",
     "workers",
   );
 }
