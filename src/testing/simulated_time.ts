@@ -195,7 +195,8 @@ export class SimulatedTime<T extends Turn> {
       }
       const times = [...this.#waiting, ...this.#sleepers].map(({ readyMs }) => readyMs);
       if (times.length > 0) {
-        this.#passTo(Math.min(...times));
+        // What is due in between comes at its time, and before others wake; alone it keeps nothing going.
+        this.#passTo(Math.min(...times, ...[...this.#alarms].map(({ dueMs }) => dueMs)));
       } else if (this.#actors.size === 0) {
         return;
       } else {

@@ -1,30 +1,45 @@
 /**
- * One series of snapshots that writers, readers and people who roll back share in a simulation, and what must hold.
+ * One series of snapshots that writers, readers, people who roll back or pin, and clean-ups share in a simulation, and
+ * what must hold.
  *
  * All rows of a snapshot have one value, its tag, so that a mixture or a missing row shows in the values. The pointer
- * is judged by its JSON.
+ * is judged by its JSON, clean-ups by a book (`promise_book.ts`).
+ *
+ * Everybody comes together once in a round; between two rounds more time passes than leases and grace periods last.
  * @module
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import {
+  cleanUp,
   hashSharding,
+  history,
   memoryStore,
   type ObjectStore,
   openSnapshot,
+  pin,
   rollBack,
   type SnapshotReader,
+  unpin,
   writeSnapshot,
 } from "../../mod.ts";
 import { createDigest } from "../../src/bytes/fast_digest.ts";
-import { PublishConflictError, ReaderStateError, ShardyfusionError } from "../../src/errors.ts";
+import { PublishConflictError, ShardyfusionError } from "../../src/errors.ts";
 import type { ManifestStore } from "../../src/snapshots/manifest_store.ts";
 import { ManualClock } from "../../src/testing/manual_clock.ts";
 import type { ScenarioActor, ScenarioInvariant } from "../../src/testing/scenario.ts";
-import type { SimulatedClientStore } from "../../src/testing/simulated_store.ts";
+import type { SeededRandom } from "../../src/testing/seeded_random.ts";
+import type { SimulatedClientStore, SimulatedEvent } from "../../src/testing/simulated_store.ts";
+import { PromiseBook } from "./promise_book.ts";
 
 const KEYS = Array.from({ length: 24 }, (_, key) => key);
 const sharding = hashSharding({ shards: 2 });
 const decoder = new TextDecoder();
+const START_MS = Date.UTC(2026, 0, 1);
+/** Longer than a request can be late, several times. */
+const GRACE_MS = 20 * 60_000;
+/** Longer than a lease and a grace period. */
+const ROUND_MS = 35 * 60_000;
+const HOUR_MS = 3_600_000;
 
 /** A pointer as it was once stored. */
 interface PointerState {
@@ -37,11 +52,38 @@ interface PointerState {
 /** Makes the manifest store of a writer; the tests put broken ones in its place. */
 export type ManifestStoreOf = (client: SimulatedClientStore) => ManifestStore | undefined;
 
+/** What a clean-up is told. */
+export interface CleaningRules {
+  readonly keep: number;
+  readonly graceMs: number;
+  readonly clock: SimulatedClientStore["clock"];
+}
+
+/** Cleans up; the tests put broken ones in its place. @returns How many snapshots and runs went. */
+export type CleanUpOf = (client: SimulatedClientStore, rules: CleaningRules) => Promise<number>;
+
+/** The library's own. */
+const ownCleanUp: CleanUpOf = async (client, rules) => {
+  const { manifests, runs, attempts } = await cleanUp(client, rules);
+  return manifests.length + runs.length + attempts.length;
+};
+
 /** The series, and what was seen of it. */
 export class SimulatedSeries {
   readonly store: ObjectStore = memoryStore();
-  /** How many snapshots were published, lost against others, refreshed to, rolled back to. */
-  readonly counts = { published: 0, lost: 0, failed: 0, refreshed: 0, rolledBack: 0, crashed: 0 };
+  /** How often something happened; `removed` counts snapshots, runs and attempts. */
+  readonly counts = {
+    published: 0,
+    lost: 0,
+    failed: 0,
+    refreshed: 0,
+    rolledBack: 0,
+    pinned: 0,
+    cleaned: 0,
+    removed: 0,
+    crashed: 0,
+  };
+  readonly #book = new PromiseBook(this.store, GRACE_MS);
   readonly #pointers: PointerState[] = [];
   readonly #published: string[] = [];
   readonly #lost: { readonly client: string; readonly ref: string }[] = [];
@@ -49,20 +91,24 @@ export class SimulatedSeries {
   readonly #violations: unknown[] = [];
   #pointerEtag: string | null = null;
 
-  /** The first snapshot. */
+  /** Two snapshots of the hours before. */
   async begin(): Promise<void> {
     await warmUp();
-    await writeSnapshot(KEYS, { store: this.store, sharding, key: (key) => key, value: () => "old", clock: clock() });
-    await this.#notePointer("nobody");
+    for (const hours of [2, 1]) {
+      const clock = new ManualClock((START_MS - hours * HOUR_MS) * 1000);
+      await writeSnapshot(KEYS, { store: this.store, sharding, key: (key) => key, value: () => "old", clock });
+      await this.#notePointer("nobody");
+      await this.#book.noteManifests();
+    }
   }
 
-  /** Publishes `rounds` snapshots, one after the other. */
+  /** Publishes a snapshot in each round. */
   writer(rounds: number, manifestStoreOf: ManifestStoreOf = () => undefined): ScenarioActor {
     return (client, { name, random }) =>
       this.#guarded(client, async () => {
-        for (let round = 0; round < rounds; round++) {
-          await client.clock.sleep(random.below(2000));
-          await this.#write(client, { tag: `${name}.${round}`, manifestStore: manifestStoreOf(client) });
+        for (let round = 0; round < rounds && !client.isCrashed; round++) {
+          await nextRound(client, random, round);
+          await this.#write(client, { tag: `${name}.${round}`, manifestStore: manifestStoreOf(client), random });
         }
       });
   }
@@ -73,22 +119,23 @@ export class SimulatedSeries {
       this.#guarded(client, async () => {
         const access = random.chance(0.5) ? "memory" : "range";
         let reader: SnapshotReader | null = null;
-        for (let round = 0; round < rounds && !client.isCrashed; round++) {
+        for (let step = 0; step < 2 * rounds && !client.isCrashed; step++) {
+          if (step % 2 === 0) await nextRound(client, random, step / 2);
+          else await client.clock.sleep(random.below(1500));
           try {
             reader ??= await openSnapshot({ store: client, access, clock: client.clock });
             const before: number = reader.info.generation!;
-            if (round > 0 && (await reader.refresh())) this.counts.refreshed++;
+            if (step > 0 && (await reader.refresh())) this.counts.refreshed++;
             ok(reader.info.generation! >= before, "P4: a refresh went back");
             await this.#requireOneTag(reader);
             const generation: number = reader.info.generation!;
             const { ref } = this.#pointers.find((pointer) => pointer.generation === generation)!;
             equal(reader.info.manifestRef, ref, "P4: the reader reads what its generation named");
           } catch (error) {
-            requireStoreFailure(error);
+            requireFailure(error, /^OBJECT_NOT_FOUND$/); // The book tells whether it may be missing.
             await reader?.close();
             reader = null;
           }
-          await client.clock.sleep(random.below(1500));
         }
         await reader?.close();
       });
@@ -98,15 +145,60 @@ export class SimulatedSeries {
   rollsBack(rounds: number): ScenarioActor {
     return (client, { random }) =>
       this.#guarded(client, async () => {
-        for (let round = 0; round < rounds; round++) {
-          await client.clock.sleep(random.below(4000));
+        for (let round = 0; round < rounds && !client.isCrashed; round++) {
+          await nextRound(client, random, round);
           try {
-            const { ref } = await rollBack(client, { offset: random.below(3), clock: client.clock });
+            const { ref } = await rollBack(client, { offset: random.below(4), clock: client.clock });
             ok(this.#pointers.some((pointer) => pointer.ref === ref), "P2: it was the current one");
             this.counts.rolledBack++;
           } catch (error) {
-            // The history may be too short as yet.
-            if (!(error instanceof ReaderStateError)) requireStoreFailure(error);
+            // The history may be too short as yet, or a clean-up at work.
+            requireFailure(error, /^(READER_STATE|OBJECT_NOT_FOUND)$/);
+          }
+        }
+      });
+  }
+
+  /** Pins a snapshot in each round, and lets it go in the next one. */
+  pins(rounds: number): ScenarioActor {
+    return (client, { random }) =>
+      this.#guarded(client, async () => {
+        for (let round = 0; round < rounds && !client.isCrashed; round++) {
+          await nextRound(client, random, round);
+          const end = random.chance(0.5)
+            ? Math.floor(client.clock.nowMicros() / 1000) + random.below(2 * ROUND_MS)
+            : null;
+          try {
+            const refs = await history(client, { limit: 4 });
+            const { ref } = refs[random.below(refs.length)]!;
+            const until = end === null ? null : new Date(end + 60_000);
+            const kept = await pin(client, ref, { until, clock: client.clock });
+            const held = this.#book.hold({ ref, untilMs: until?.getTime() ?? Infinity });
+            this.counts.pinned++;
+            if (random.chance(0.3)) continue; // Forgotten.
+            await client.clock.sleep(random.chance(0.5) ? random.below(2000) : ROUND_MS);
+            const unpinned = random.chance(0.5) ? kept : ref;
+            this.#book.release(unpinned === ref ? ref : held);
+            await unpin(client, unpinned);
+          } catch (error) {
+            requireFailure(error, /^READER_STATE$/); // A clean-up was faster.
+          }
+        }
+      });
+  }
+
+  /** Cleans up in each round. */
+  cleaner(rounds: number, cleanUpOf: CleanUpOf = ownCleanUp): ScenarioActor {
+    return (client, { random }) =>
+      this.#guarded(client, async () => {
+        for (let round = 0; round < rounds && !client.isCrashed; round++) {
+          await nextRound(client, random, round);
+          try {
+            const rules = { keep: 1 + random.below(2), graceMs: GRACE_MS, clock: client.clock };
+            this.counts.removed += await cleanUpOf(client, rules);
+            this.counts.cleaned++;
+          } catch (error) {
+            requireFailure(error);
           }
         }
       });
@@ -116,9 +208,7 @@ export class SimulatedSeries {
   invariants(): Record<string, ScenarioInvariant> {
     return {
       "P1 P3 what the pointer names is whole": async ({ event }) => {
-        if (event === null || event.kind === "DELETE" || event.key === "_CURRENT" && event.kind === "PUT") {
-          await this.#requireWhole();
-        }
+        if (event === null || event.key === "_CURRENT" && event.kind === "PUT") await this.#requireWhole();
       },
       "P2 every pointer follows the one before it": async ({ event }) => {
         if (event?.key === "_CURRENT" && event.kind === "PUT") await this.#notePointer(event.client);
@@ -130,30 +220,50 @@ export class SimulatedSeries {
           ok(!this.#pointers.some((pointer) => pointer.ref === ref && pointer.client === client), `${ref} lost`);
         }
       },
+      "P5 nothing goes that is within reach": async ({ event }) => {
+        if (event?.kind === "PUT" && event.key.startsWith("manifests/")) await this.#book.noteManifests();
+        else if (event?.kind === "DELETE") await this.#requireReachable(event);
+      },
       "P1 P4 what readers see": () => {
         if (this.#violations.length > 0) throw this.#violations[0];
       },
-      "P6 the next run works": async ({ event }) => {
+      "P5 P6 the next run works, and the next clean-up removes what nobody needs": async ({ event }) => {
         if (event !== null) return;
-        await writeSnapshot(KEYS, {
-          store: this.store,
-          sharding,
-          key: (key) => key,
-          value: () => "next",
-          clock: clock(),
-        });
+        // Long after everybody has gone.
+        const clock = new ManualClock((START_MS + 100 * HOUR_MS) * 1000);
+        await this.#book.noteManifests();
+        await writeSnapshot(KEYS, { store: this.store, sharding, key: (key) => key, value: () => "next", clock });
         equal(await this.#requireWhole(), "next");
+        await this.#book.noteManifests();
+        const recorded = await this.#book.recordedRuns();
+        clock.advance(HOUR_MS);
+        await cleanUp(this.store, { keep: 1, graceMs: GRACE_MS, clock });
+        equal(await this.#requireWhole(), "next");
+        await this.#book.requireNoLeftovers({ nowMs: clock.monotonicMs(), recorded });
       },
     };
   }
 
   async #write(
     client: SimulatedClientStore,
-    { tag, manifestStore }: { tag: string; manifestStore: ManifestStore | undefined },
+    { tag, manifestStore, random }: { tag: string; manifestStore: ManifestStore | undefined; random: SeededRandom },
   ): Promise<void> {
-    const options = { store: client, sharding, key: (key: number) => key, value: () => tag, clock: client.clock };
+    const { clock } = client;
+    const isSlow = random.chance(0.05);
+    const options = {
+      store: client,
+      sharding,
+      key: (key: number) => key,
+      value: () => tag,
+      clock,
+      ...(random.chance(0.3) && { retry: { retriesMax: 1 } }),
+      ...(random.chance(0.2) && { onConflict: "replace" as const }),
+      // Its shards lie there for hours, with nothing but its record that tells that it is alive.
+      ...(isSlow && { validate: () => clock.sleep(ROUND_MS + random.below(ROUND_MS)) }),
+      ...(manifestStore && { manifestStore }),
+    };
     try {
-      const { manifestRef } = await writeSnapshot(KEYS, manifestStore ? { ...options, manifestStore } : options);
+      const { manifestRef } = await writeSnapshot(KEYS, options);
       this.#published.push(manifestRef);
       this.counts.published++;
     } catch (error) {
@@ -162,7 +272,7 @@ export class SimulatedSeries {
         this.counts.lost++;
         return;
       }
-      requireStoreFailure(error);
+      requireFailure(error);
       this.counts.failed++;
     }
   }
@@ -191,6 +301,10 @@ export class SimulatedSeries {
     if (ref !== before.ref) equal(previous[0], before.ref, "an update was lost");
   }
 
+  async #requireReachable({ timeMs }: SimulatedEvent): Promise<void> {
+    await this.#book.requireReachable({ nowMs: START_MS + timeMs, current: this.#pointers.at(-1)!.ref });
+  }
+
   async #requireWhole(): Promise<string> {
     await using reader = await openSnapshot({ store: this.store, access: "memory" });
     return await this.#requireOneTag(reader);
@@ -204,6 +318,12 @@ export class SimulatedSeries {
   }
 }
 
+/** Waits until some instant at the beginning of the round; who is late comes at once. */
+async function nextRound({ clock }: SimulatedClientStore, random: SeededRandom, round: number): Promise<void> {
+  const beginMs = round * ROUND_MS + random.below(2000);
+  await clock.sleep(Math.max(random.below(200), beginMs - clock.monotonicMs()));
+}
+
 /**
  * Compiling WebAssembly takes real time, in which the simulation might go on without the shard that waits for it; so
  * there are as many hashers as programs can need at once before it begins.
@@ -212,12 +332,9 @@ async function warmUp(): Promise<void> {
   for (const digest of await Promise.all(Array.from({ length: 16 }, createDigest))) digest.hex();
 }
 
-function clock(): ManualClock {
-  return new ManualClock(Date.UTC(2026, 0, 1) * 1000);
-}
-
-/** @throws what is no failure of the store's or of publishing. */
-function requireStoreFailure(error: unknown): void {
-  const isAllowed = error instanceof ShardyfusionError && /^(STORE|PRECONDITION_FAILED|PUBLISH_\w+)$/.test(error.code);
-  if (!isAllowed) throw error;
+/** @throws what is no failure of the store's or of publishing, nor `expected`, a pattern of codes. */
+function requireFailure(error: unknown, expected?: RegExp): void {
+  if (!(error instanceof ShardyfusionError)) throw error;
+  const isFailure = /^(STORE|PRECONDITION_FAILED|PUBLISH_\w+|SHARD_WRITE)$/.test(error.code);
+  if (!isFailure && !expected?.test(error.code)) throw error;
 }
