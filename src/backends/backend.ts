@@ -56,6 +56,16 @@ export interface BuiltShard {
   readonly objects: readonly ObjectDigest[];
 }
 
+/** A shard of an earlier snapshot, as its manifest describes it. */
+export interface ShardSource {
+  /** Folder in the store, without trailing slash. */
+  readonly prefix: string;
+  /** Distinct rows. */
+  readonly rowCount: number;
+  /** The shard's file first. */
+  readonly objects: readonly ObjectDigest[];
+}
+
 /** What rows a scan gives; bounds are encoded keys. */
 export interface ScanRange {
   /** First key, included. */
@@ -180,4 +190,10 @@ export interface Backend extends ShardOpener {
    * @throws {CorruptFileError} and the store's errors.
    */
   buildShard(rows: SortedRows, target: ShardTarget): Promise<BuiltShard>;
+  /**
+   * Copies a shard inside the store; nothing is left of the copy when it throws. Engines without it build anew.
+   *
+   * @throws {CorruptFileError} when the source is not what was recorded; the store's errors.
+   */
+  copyShard?(source: ShardSource, target: Pick<ShardTarget, "store" | "prefix" | "signal">): Promise<BuiltShard>;
 }

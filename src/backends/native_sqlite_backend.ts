@@ -14,6 +14,7 @@ import type { SortedRows } from "../rows.ts";
 import type { SidecarBuilder } from "../sqlite/sidecar_builder.ts";
 import type { Backend, BuiltShard, ScanRange, ShardFile, ShardReader, ShardTarget } from "./backend.ts";
 import { KV_TABLE_SQL, SHARD_FILE, type ShardLayout, SQLITE_CONTENT_TYPE } from "./build_sqlite_shard.ts";
+import { copySqliteShard } from "./copy_sqlite_shard.ts";
 import { GuardBuilder } from "./guard_builder.ts";
 import { measurePageSize } from "./page_size.ts";
 import { sidecarFields, uploadCompanions } from "./shard_companions.ts";
@@ -43,6 +44,7 @@ export function nativeSqliteBackend(options: SqliteBackendOptions = {}): Backend
       const pageSizeBytes = layout.pageSizeBytes === "auto" ? await measurePageSize(rows) : layout.pageSizeBytes;
       return await buildNativeShard(rows, target, { ...layout, pageSizeBytes });
     },
+    copyShard: copySqliteShard,
     openShard: openNativeShard,
   };
 }

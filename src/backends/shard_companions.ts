@@ -12,7 +12,7 @@ import { GUARD_FILE } from "./guard.ts";
 import type { GuardBuilder } from "./guard_builder.ts";
 
 /** Name of the object below the shard's folder. */
-const SIDECAR_FILE = "shard.sidecar";
+export const SIDECAR_FILE = "shard.sidecar";
 
 /** What is collected while the file is being written; null for what shall not be written. */
 export interface Companions {

@@ -7,6 +7,7 @@ import { parseOptions } from "../options.ts";
 import { PAGE_SIZES } from "../sqlite/format.ts";
 import type { Backend } from "./backend.ts";
 import { buildSqliteShard, SHARD_FILE } from "./build_sqlite_shard.ts";
+import { copySqliteShard } from "./copy_sqlite_shard.ts";
 import { measurePageSize } from "./page_size.ts";
 import { sidecarFields } from "./shard_companions.ts";
 import { openSqliteShard } from "./sqlite_shard_reader.ts";
@@ -71,6 +72,7 @@ export function sqliteBackend(options: SqliteBackendOptions = {}): Backend {
       const pageSizeBytes = layout.pageSizeBytes === "auto" ? await measurePageSize(rows) : layout.pageSizeBytes;
       return await buildSqliteShard(rows, target, { ...layout, pageSizeBytes });
     },
+    copyShard: copySqliteShard,
     openShard: openSqliteShard,
   };
 }

@@ -114,8 +114,8 @@ export async function pin(store: ObjectStore, ref: string, options: PinOptions):
     "until": untilMicros === null ? null : jsonStamp(untilMicros),
   };
   const bytes = new TextEncoder().encode(dumpJson(fields, { compact: true, path: "pin" }));
-  await store.put(key, bytes, { ...request, contentType: "application/json" });
   try {
+    await store.put(key, bytes, { ...request, contentType: "application/json" });
     // Only now: what is announced from here on heeds the pin.
     await refuseIfRemoving(store, { ref, purpose: "pin" }, request);
     await refuseIfGone(store, { ref, folder }, request);

@@ -20,20 +20,22 @@ import {
   requirePortable,
 } from "./fs_path.ts";
 import { clearFolder, foldersWithObjects, removeEmptyFolders, temporaryFiles, walkObjects } from "./fs_walk.ts";
-import { putFile, removeFile, SweptFolders, uploadFile } from "./fs_write.ts";
+import { copyFileTo, putFile, removeFile, SweptFolders, uploadFile } from "./fs_write.ts";
 import { requireFolder, requirePrefix } from "./object_key.ts";
-import type {
-  ByteRange,
-  ObjectEntry,
-  ObjectStore,
-  ObjectUpload,
-  ObjectVersion,
-  OpenUpload,
-  RequestOptions,
-  StoredObject,
-  StoredRanges,
-  UploadOptions,
-  WriteOptions,
+import {
+  type ByteRange,
+  type CopyOptions,
+  type ObjectEntry,
+  type ObjectStore,
+  type ObjectUpload,
+  type ObjectVersion,
+  type OpenUpload,
+  type RequestOptions,
+  requireSource,
+  type StoredObject,
+  type StoredRanges,
+  type UploadOptions,
+  type WriteOptions,
 } from "./store.ts";
 import { notFoundError, rangeError, requireHeadBytes, requireRanges, storedObject } from "./stored_object.ts";
 
@@ -160,6 +162,18 @@ class FsStore implements ObjectStore {
   async upload(key: string, options: UploadOptions): Promise<ObjectUpload> {
     requireHeadBytes(options.headBytes);
     return await uploadFile(this.#pathOf(key), { ...options, clock: this.#clock, swept: this.#swept });
+  }
+
+  async copy(fromKey: string, toKey: string, options: CopyOptions = {}): Promise<ObjectVersion> {
+    const source = this.#pathOf(fromKey);
+    const target = this.#pathOf(toKey);
+    const { handle, etag, sizeBytes } = await openObject(source, options.signal);
+    await handle.close();
+    requireSource(source.url, etag, options.sourceEtag);
+    // The file is copied by its name, which may be another version's by now.
+    const requireSame = async (): Promise<void> => await (await openSame(source, etag)).close();
+    const writing = { ...options, clock: this.#clock, swept: this.#swept };
+    return await copyFileTo(target, { path: source.path, sizeBytes, requireSame }, writing);
   }
 
   async *list(prefix: string, { signal }: RequestOptions = {}): AsyncGenerator<ObjectEntry[]> {

@@ -7,7 +7,7 @@
  * @module
  */
 import * as fs from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { copyFile, type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../clock.ts";
 import { withLock } from "./fs_lock.ts";
@@ -87,6 +87,14 @@ export class TemporaryFile {
       const { bytesWritten } = await this.#handle.write(bytes, done, bytes.byteLength - done, offset + done);
       done += bytesWritten;
     }
+  }
+
+  /** Takes the content of another file over; without copying a byte where the file system can share them. */
+  async fillFrom(path: string): Promise<void> {
+    await copyFile(path, this.path, fs.constants.COPYFILE_FICLONE);
+    // Some systems replace the file instead of filling it, so it is this one that has to be flushed.
+    const copied = await open(this.path, "r+");
+    await copied.sync().finally(() => copied.close());
   }
 
   /** Makes the file the object, if the object is in the state that is demanded; returns its version. */
@@ -169,6 +177,35 @@ export async function putFile(
     await file.write(bytes, 0);
     options.signal?.throwIfAborted();
     return { etag: await file.moveIntoPlace(options), sizeBytes: bytes.byteLength };
+  } catch (error) {
+    await file?.remove();
+    throw fsError("write", target, error);
+  }
+}
+
+/** The file that is copied. */
+export interface CopySource {
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Throws when the file is no longer the one that was found. */
+  readonly requireSame: () => Promise<void>;
+}
+
+/** Writes an object as a copy of a file. */
+export async function copyFileTo(
+  target: ObjectPath,
+  { path, sizeBytes, requireSame }: CopySource,
+  options: WriteOptions & { clock: Clock; swept: SweptFolders },
+): Promise<ObjectVersion> {
+  options.signal?.throwIfAborted();
+  let file: TemporaryFile | undefined;
+  try {
+    file = await createTemporary(target, options.swept);
+    options.signal?.throwIfAborted();
+    await file.fillFrom(path);
+    await requireSame();
+    options.signal?.throwIfAborted();
+    return { etag: await file.moveIntoPlace(options), sizeBytes };
   } catch (error) {
     await file?.remove();
     throw fsError("write", target, error);

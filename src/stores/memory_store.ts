@@ -3,17 +3,19 @@
  * @module
  */
 import { compareUtf8, requireFolder, requireKey, requirePrefix } from "./object_key.ts";
-import type {
-  ByteRange,
-  ObjectEntry,
-  ObjectStore,
-  ObjectUpload,
-  ObjectVersion,
-  RequestOptions,
-  StoredObject,
-  StoredRanges,
-  UploadOptions,
-  WriteOptions,
+import {
+  type ByteRange,
+  type CopyOptions,
+  type ObjectEntry,
+  type ObjectStore,
+  type ObjectUpload,
+  type ObjectVersion,
+  type RequestOptions,
+  requireSource,
+  type StoredObject,
+  type StoredRanges,
+  type UploadOptions,
+  type WriteOptions,
 } from "./store.ts";
 import {
   notFoundError,
@@ -100,6 +102,14 @@ class MemoryStore implements ObjectStore {
     requireHeadBytes(options.headBytes);
     options.signal?.throwIfAborted();
     return new MemoryUpload(this.#urlOf(key), options, (bytes) => this.#store(key, bytes, options));
+  }
+
+  // deno-lint-ignore require-await
+  async copy(fromKey: string, toKey: string, options: CopyOptions = {}): Promise<ObjectVersion> {
+    requireKey(toKey);
+    const { bytes, etag } = this.#find(fromKey, options.signal);
+    requireSource(this.#urlOf(fromKey), etag, options.sourceEtag);
+    return this.#store(toKey, bytes, options);
   }
 
   async *list(prefix: string, { signal }: RequestOptions = {}): AsyncGenerator<ObjectEntry[]> {

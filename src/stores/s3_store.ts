@@ -7,6 +7,7 @@ import { systemClock } from "../clock.ts";
 import { StoreError } from "../errors.ts";
 import { requireFolder, requireKey, requirePrefix } from "./object_key.ts";
 import { connect, type Connection, type Library } from "./s3_client.ts";
+import { conditions, copyS3Object, strongTag } from "./s3_copy.ts";
 import { type FailedRequest, isConcurrentWrite, s3Error } from "./s3_errors.ts";
 import { type CheckedS3Options, checkedS3Options, type S3StoreOptions } from "./s3_options.ts";
 import { MultipartUpload } from "./s3_upload.ts";
@@ -14,12 +15,12 @@ import { openUploads } from "./s3_open_uploads.ts";
 import { parseS3Url } from "./s3_url.ts";
 import type {
   ByteRange,
+  CopyOptions,
   ObjectEntry,
   ObjectStore,
   ObjectUpload,
   ObjectVersion,
   OpenUpload,
-  Precondition,
   RequestOptions,
   StoredObject,
   StoredRanges,
@@ -186,6 +187,16 @@ class S3Store implements ObjectStore {
       // Not with the caller's signal: this is what runs after an abort.
       abort: (uploadId) => this.#abortUpload(key, uploadId, undefined),
     }, { headBytes, partBytes, signal });
+  }
+
+  async copy(fromKey: string, toKey: string, options: CopyOptions = {}): Promise<ObjectVersion> {
+    const place = {
+      from: this.#at(fromKey),
+      fromUrl: this.#urlOf(fromKey),
+      to: this.#at(toKey),
+      url: this.#urlOf(toKey),
+    };
+    return await copyS3Object((command, request) => this.#send(command, request), place, options);
   }
 
   async *list(prefix: string, options: RequestOptions = {}): AsyncGenerator<ObjectEntry[], void, undefined> {
@@ -356,20 +367,10 @@ class S3Store implements ObjectStore {
   }
 }
 
-function conditions(precondition: Precondition | undefined): { IfMatch?: string; IfNoneMatch?: string } {
-  if (precondition === undefined) return {};
-  return "ifMatch" in precondition ? { IfMatch: precondition.ifMatch } : { IfNoneMatch: "*" };
-}
-
 /** What every answer to a request of an upload has, unless something on the way cut it short. */
 function present(field: string | undefined, url: string): string {
   if (field !== undefined) return field;
   throw new StoreError(`Cannot write "${url}": the answer is not complete`, { url, retryable: true });
-}
-
-/** Weak tags do not identify bytes. */
-function strongTag(etag: string | undefined): string | null {
-  return etag === undefined || etag.startsWith("W/") ? null : etag;
 }
 
 function bodyOf(output: GetObjectCommandOutput): Body {

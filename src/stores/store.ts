@@ -2,7 +2,7 @@
  * Where objects lie: the interfaces that every store implements. Keys are relative to the store's `url`.
  * @module
  */
-import { StoreError } from "../errors.ts";
+import { PreconditionFailedError, StoreError } from "../errors.ts";
 
 /** A span of bytes: `offset` from the start, `lengthBytes` from 1 up. */
 export interface ByteRange {
@@ -71,6 +71,12 @@ export interface WriteOptions extends RequestOptions {
   readonly precondition?: Precondition;
 }
 
+/** What a copy says about its object; nothing is taken over from the source but its bytes. */
+export interface CopyOptions extends WriteOptions {
+  /** The version that the source must have. Default: any. */
+  readonly sourceEtag?: string | undefined;
+}
+
 /** What a finished write made. */
 export interface ObjectVersion {
   /** As in {@linkcode StoredObject}. */
@@ -127,6 +133,15 @@ export interface ObjectStore extends ReadableStore {
   put(key: string, bytes: Uint8Array, options?: WriteOptions): Promise<ObjectVersion>;
   /** Begins an object that is too large to hold in memory. */
   upload(key: string, options: UploadOptions): Promise<ObjectUpload>;
+  /**
+   * Makes an object of the bytes of another one without their leaving the store: atomically, and all of one version of
+   * the source. Stores that cannot leave it out; {@linkcode copyObject} works with all.
+   *
+   * @throws {ObjectNotFoundError} when there is no source.
+   * @throws {PreconditionFailedError} when the source is of another version, or the object is not in the state that was
+   * demanded.
+   */
+  copy?(fromKey: string, toKey: string, options?: CopyOptions): Promise<ObjectVersion>;
   /** All objects whose key begins with `prefix`, ascending by UTF-8 bytes, a page at a time. */
   list(prefix: string, options?: RequestOptions): AsyncIterable<ObjectEntry[]>;
   /** Names directly below `prefix` (which ends with `/` or is empty) that have objects under them, ascending. */
@@ -147,6 +162,36 @@ export interface ObjectStore extends ReadableStore {
 /** Whether a store can write and list as well as read. */
 export function isObjectStore(store: ReadableStore): store is ObjectStore {
   return "put" in store && "list" in store;
+}
+
+/** Copies an object inside a store; through this program where the store cannot do it by itself. */
+export async function copyObject(
+  store: ObjectStore,
+  { fromKey, toKey }: { readonly fromKey: string; readonly toKey: string },
+  options: CopyOptions = {},
+): Promise<ObjectVersion> {
+  if (store.copy !== undefined) return await store.copy(fromKey, toKey, options);
+  const { sourceEtag, ...write } = options;
+  const source = await store.get(fromKey, { signal: options.signal });
+  try {
+    requireSource(`${store.url}/${fromKey}`, source.etag, sourceEtag);
+    await using upload = await store.upload(toKey, { ...write, headBytes: 0 });
+    for await (const chunk of source.body) await upload.write(chunk);
+    return await upload.finish(new Uint8Array(0));
+  } catch (error) {
+    await source.body.cancel().catch(() => {});
+    throw error;
+  }
+}
+
+/** @throws {PreconditionFailedError} when the source of a copy is not of the version that was demanded. */
+export function requireSource(url: string, etag: string | null, sourceEtag: string | undefined): void {
+  if (sourceEtag === undefined || etag === sourceEtag) return;
+  const found = etag === null ? "it has no version" : `it has version ${etag}`;
+  throw new PreconditionFailedError(`Cannot copy "${url}" as it must be of version ${sourceEtag}: ${found}`, {
+    url,
+    status: 412,
+  });
 }
 
 /** The error for an object of which two parts are of different versions. */

@@ -4,17 +4,19 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import { StoreError } from "../errors.ts";
-import type {
-  ByteRange,
-  ObjectEntry,
-  ObjectStore,
-  ObjectUpload,
-  ObjectVersion,
-  RequestOptions,
-  StoredObject,
-  StoredRanges,
-  UploadOptions,
-  WriteOptions,
+import {
+  type ByteRange,
+  copyObject,
+  type CopyOptions,
+  type ObjectEntry,
+  type ObjectStore,
+  type ObjectUpload,
+  type ObjectVersion,
+  type RequestOptions,
+  type StoredObject,
+  type StoredRanges,
+  type UploadOptions,
+  type WriteOptions,
 } from "../stores/store.ts";
 
 /**
@@ -22,7 +24,7 @@ import type {
  * `listFolders` and `listUploads`, `DELETE` for both ways to delete and for `abortUpload`. An upload is `UPLOAD` to
  * begin, `PART` for each chunk, then `FINISH` or `ABORT`.
  */
-export type RequestKind = "GET" | "PUT" | "LIST" | "DELETE" | "UPLOAD" | "PART" | "FINISH" | "ABORT";
+export type RequestKind = "GET" | "PUT" | "COPY" | "LIST" | "DELETE" | "UPLOAD" | "PART" | "FINISH" | "ABORT";
 
 /** One request, as it was noted when it began. */
 export interface StoreRequest {
@@ -136,6 +138,12 @@ class FaultyStore implements FaultStore {
 
   put(key: string, bytes: Uint8Array, options: WriteOptions = {}): Promise<ObjectVersion> {
     return this.#send({ kind: "PUT", key, signal: options.signal }, () => this.#inner.put(key, bytes, options));
+  }
+
+  /** Noted under the key of the copy. */
+  copy(fromKey: string, toKey: string, options: CopyOptions = {}): Promise<ObjectVersion> {
+    const asked = { kind: "COPY", key: toKey, signal: options.signal } as const;
+    return this.#send(asked, () => copyObject(this.#inner, { fromKey, toKey }, options));
   }
 
   async upload(key: string, options: UploadOptions): Promise<ObjectUpload> {

@@ -3,17 +3,19 @@
  * @module
  */
 import type { RepeatingClock } from "./simulated_time.ts";
-import type {
-  ByteRange,
-  ObjectEntry,
-  ObjectStore,
-  ObjectUpload,
-  ObjectVersion,
-  RequestOptions,
-  StoredObject,
-  StoredRanges,
-  UploadOptions,
-  WriteOptions,
+import {
+  type ByteRange,
+  copyObject,
+  type CopyOptions,
+  type ObjectEntry,
+  type ObjectStore,
+  type ObjectUpload,
+  type ObjectVersion,
+  type RequestOptions,
+  type StoredObject,
+  type StoredRanges,
+  type UploadOptions,
+  type WriteOptions,
 } from "../stores/store.ts";
 import type { RequestKind } from "./fault_store.ts";
 import { type SimulatedClientStore, type SimulatedFaults, writeOptions } from "./simulated_store.ts";
@@ -98,6 +100,15 @@ export class SimulatedClient implements SimulatedClientStore {
       this,
       { kind: "PUT", key, signal },
       ({ isHeeded }) => this.#inner.put(key, sent, writeOptions(conditions, isHeeded)),
+    );
+  }
+
+  copy(fromKey: string, toKey: string, options: CopyOptions = {}): Promise<ObjectVersion> {
+    const { signal, ...conditions } = options;
+    return this.#requests.send(
+      this,
+      { kind: "COPY", key: toKey, signal },
+      ({ isHeeded }) => copyObject(this.#inner, { fromKey, toKey }, writeOptions(conditions, isHeeded)),
     );
   }
 

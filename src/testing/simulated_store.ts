@@ -18,8 +18,8 @@ export interface SimulatedFaults {
   /** Is held up for up to a minute of the simulation, while others overtake it. */
   readonly delayed?: number;
   /**
-   * Of `put` and `delete`: arrives twice, as when a client tries again. The second time comes at once, and the reply is
-   * its reply, or it comes some time after the first reply.
+   * Of `put`, `copy` and `delete`: arrives twice, as when a client tries again. The second time comes at once, and the
+   * reply is its reply, or it comes some time after the first reply.
    */
   readonly duplicated?: number;
   /** A write's precondition is not heeded, as by stores that do not know the header. */
@@ -265,7 +265,7 @@ export class Simulation implements SimulatedRequests {
       this.#note(request, false, "failed before its effect");
       return request.reject(this.#lostError(request, "the request was lost"));
     }
-    if ((kind === "PUT" || kind === "DELETE") && random.chance(duplicated)) {
+    if ((kind === "PUT" || kind === "COPY" || kind === "DELETE") && random.chance(duplicated)) {
       if (random.chance(0.5)) await this.#apply(request, " (its first time)").catch(ignored);
       else {this.time.enqueue({
           ...request,
@@ -349,7 +349,7 @@ export class Simulation implements SimulatedRequests {
 }
 
 /** Kinds of which one that was sent by a crashed client matters. */
-const WRITES: ReadonlySet<RequestKind> = new Set(["PUT", "DELETE", "FINISH"]);
+const WRITES: ReadonlySet<RequestKind> = new Set(["PUT", "COPY", "DELETE", "FINISH"]);
 
 /** Tells what the watcher threw from what the store threw. */
 class WatcherFailure extends Error {

@@ -10,6 +10,7 @@ import type { EventSink } from "../events.ts";
 import { type KeyEncoding, logicalKey } from "../routing/key.ts";
 import { newHexId } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
+import type { Reuse, ReusedShard } from "./reuse.ts";
 import type { CollectedShard } from "./row_collector.ts";
 import type { ShardAttempt } from "./winners.ts";
 
@@ -22,6 +23,8 @@ export interface BuildContext {
   readonly keyEncoding: KeyEncoding;
   /** Undefined: the first failure of a shard ends the write. */
   readonly retry: ShardRetry | undefined;
+  /** Null: every shard is built. */
+  readonly reuse: Reuse | null;
   readonly scratch: (() => Promise<ScratchSpace>) | null;
   readonly clock: Clock;
   /** When the write began, on the clock's monotonic scale: events count from there. */
@@ -47,7 +50,8 @@ const SHARDS_AT_ONCE = 2;
 /**
  * Builds and uploads every shard; each frees its memory and temporary files as soon as it is done.
  *
- * With `retry` a shard whose attempt failed for a moment is built again, into a folder of its own.
+ * With `retry` a shard whose attempt failed for a moment is built again, into a folder of its own. With `reuse` those
+ * that would come out as they are in the current snapshot are taken over from there.
  *
  * @param threads Shards by the thread that builds them.
  * @throws the first failure, when all shards that had been begun have ended. Errors that are not ours come as
@@ -117,12 +121,16 @@ async function buildShard(shard: CollectedShard, context: BuildContext, isOver: 
 
 /** One attempt, with its events and what the manifest tells of it. */
 async function attemptOf(shard: CollectedShard, attempt: number, context: BuildContext): Promise<ShardAttempt> {
-  const { store, clock, onEvent, startedMs, keyEncoding } = context;
+  const { store, clock, onEvent, startedMs, keyEncoding, reuse } = context;
   const { shardId, rowsOffered } = shard;
   const beganMs = clock.monotonicMs();
   onEvent({ name: "write.shard.started", payload: { elapsed_ms: Math.round(beganMs - startedMs) } });
   const prefix = context.attemptPrefix(shardId, attempt);
-  const { built, minKey, maxKey } = await shard.attempt({ prefix, keyEncoding }, context);
+  let outcome = await shard.attempt({ prefix, keyEncoding, known: reuse?.known(shardId) }, context);
+  const reused = outcome.isUnchanged ? await reuse!.take(shardId, { store, prefix, attempt }) : null;
+  if (outcome.isUnchanged && reused === null) outcome = await shard.attempt({ prefix, keyEncoding }, context);
+  const { minKey, maxKey } = outcome;
+  const { built } = reused ?? outcome;
   const endedMs = clock.monotonicMs();
   const durationMs = Math.round(endedMs - beganMs);
   onEvent({
@@ -131,20 +139,23 @@ async function attemptOf(shard: CollectedShard, attempt: number, context: BuildC
   });
   return {
     shardId,
-    attempt,
+    attempt: reused?.attempt ?? attempt,
     taskAttemptId: null,
-    dbUrl: `${store.url}/${prefix}`,
+    dbUrl: `${store.url}/${reused?.prefix ?? prefix}`,
     rowCount: rowsOffered,
     dbBytes: built.dbBytes,
     minKey: minKey === undefined ? null : logicalKey(keyEncoding, minKey),
     maxKey: maxKey === undefined ? null : logicalKey(keyEncoding, maxKey),
-    checkpointId: newHexId(),
-    writerInfo: writerInfo(built, attempt, durationMs),
+    checkpointId: reused?.checkpointId ?? newHexId(),
+    writerInfo: writerInfo(built, { attempt: reused?.attempt ?? attempt, durationMs, reused }),
   };
 }
 
 /** The four fields of the Python package, and ours beside them, which it ignores. */
-function writerInfo(built: BuiltShard, attempt: number, durationMs: number): ShardAttempt["writerInfo"] {
+function writerInfo(
+  built: BuiltShard,
+  { attempt, durationMs, reused }: { attempt: number; durationMs: number; reused: ReusedShard | null },
+): ShardAttempt["writerInfo"] {
   const objects = built.objects.map(({ name, sizeBytes, xxh3, rotatedBytes }) => ({
     name,
     rotated_bytes: rotatedBytes,
@@ -154,7 +165,7 @@ function writerInfo(built: BuiltShard, attempt: number, durationMs: number): Sha
   return {
     attempt,
     duration_ms: durationMs,
-    shardyfusion: { distinct_rows: built.rowCount, objects },
+    shardyfusion: { distinct_rows: built.rowCount, objects, ...(reused && { reused: reused.mode }) },
     stage_id: null,
     task_attempt_id: null,
   };

@@ -4,7 +4,7 @@
  * @module
  */
 import { PreconditionFailedError, StoreError } from "../errors.ts";
-import type { ObjectStore, ObjectVersion, RequestOptions } from "../stores/store.ts";
+import { copyObject, type ObjectStore, type ObjectVersion, type RequestOptions } from "../stores/store.ts";
 
 /** A store that remembers the keys of what was written through it. */
 export interface RecordingStore {
@@ -18,7 +18,8 @@ export interface RecordingStore {
 /** One object on its way. */
 interface Written extends RequestOptions {
   readonly key: string;
-  readonly sizeBytes: number;
+  /** Null when it is not known beforehand. */
+  readonly sizeBytes: number | null;
 }
 
 /**
@@ -52,6 +53,13 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     deletePrefix: inner.deletePrefix.bind(inner),
     put: (key, bytes, options = {}) =>
       recorded({ key, sizeBytes: bytes.length, signal: options.signal }, () => inner.put(key, bytes, options)),
+    copy(fromKey, toKey, options = {}) {
+      const { precondition, ...others } = options;
+      // Where nobody else writes, a copy that is repeated after a lost answer does no harm, and S3 takes one request.
+      const demanded = isPrivate || precondition === undefined ? others : options;
+      const written = { key: toKey, sizeBytes: null, signal: options.signal };
+      return recorded(written, () => copyObject(inner, { fromKey, toKey }, demanded));
+    },
     async upload(key, options) {
       const { signal, headBytes } = options;
       const upload = await inner.upload(key, options);
@@ -96,7 +104,9 @@ async function storedVersion(
   try {
     const found = await store.get(key, { signal });
     await found.body.cancel().catch(() => {});
-    return found.sizeBytes === sizeBytes ? { etag: found.etag, sizeBytes } : null;
+    return sizeBytes === null || found.sizeBytes === sizeBytes
+      ? { etag: found.etag, sizeBytes: found.sizeBytes }
+      : null;
   } catch {
     return null;
   }

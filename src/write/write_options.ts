@@ -114,8 +114,14 @@ export interface WriteSnapshotOptions<T> {
    * with; nothing is published then, and what was uploaded is removed. The reader closes when it returns.
    */
   readonly validate?: ((candidate: SnapshotReader) => Promise<void>) | undefined;
-  /** Whether unchanged shards of the last snapshot are used again; this version builds all. @default {false} */
-  readonly reuse?: false | undefined;
+  /**
+   * What becomes of shards whose file would be, byte for byte, the current snapshot's: by its recorded digest, and if
+   * sharding, key encoding and backend are the same. They are not uploaded: `"copy"` copies them inside the store,
+   * `"reference"` makes the manifest name them where they are, which `cleanUp` heeds, but not the Python package's.
+   * Readers of both packages read both. Costs a second pass over the sorted rows of shards that did change.
+   * @default {false}
+   */
+  readonly reuse?: false | "copy" | "reference" | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
   readonly localRoot?: string | undefined;
   /** Remove attempts that were not published. @default {true} */
@@ -168,6 +174,8 @@ const shardRetry = v.strictObject({
   multiplier: v.optional(positiveNumber, 2),
 });
 
+const reuseMode = v.union([v.literal(false), v.picklist(["copy", "reference"])], 'false, "copy" or "reference"');
+
 function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptions<T>> {
   return v.strictObject({
     store: objectWith<ObjectStore>("a store that can be written, such as fsStore(…)", "url", "get", "put", "upload"),
@@ -191,7 +199,7 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     workerBudget: v.optional(workerBudget, {}),
     fence: v.optional(v.picklist(["publish", "run"], '"publish" or "run"'), "publish"),
     onConflict: v.optional(v.picklist(["fail", "replace"], '"fail" or "replace"'), "fail"),
-    reuse: v.optional(v.literal(false, "false, as this version builds all shards")),
+    reuse: v.optional(reuseMode, false),
     validate: v.optional(functionOf<(candidate: SnapshotReader) => Promise<void>>()),
     localRoot: v.optional(nonEmpty),
     cleanUpLosers: v.optional(v.boolean("true or false"), true),
@@ -237,6 +245,13 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
   checkSegment(checked.runRegistryPrefix, "runRegistryPrefix");
   checkDbPathTemplate(checked.dbPathTemplate);
   if (checked.runId !== undefined) checkRunId(checked.runId);
+  if (checked.reuse === "reference" && checked.manifestStore !== undefined) {
+    throw new ConfigValidationError(
+      'Cannot use option "reuse" as it must not be "reference" with a manifestStore, which clean-ups do not know: ' +
+        'take "copy"',
+      "reuse",
+    );
+  }
   checkCustom(checked.custom);
   checkWorkers(checked.workers, checked.backend);
   return checked;

@@ -23,6 +23,7 @@ import { spoolRows } from "./packed_spool.ts";
 import { ProgressMeter } from "./progress.ts";
 import { publishSnapshot } from "./publish_snapshot.ts";
 import { RateLimitStream } from "./rate_limit_stream.ts";
+import { Reuse, reusedCount, reuseFields, type ReuseOptions } from "./reuse.ts";
 import { RouteStream } from "./route_stream.ts";
 import { localCollector, type RowCollector } from "./row_collector.ts";
 import { RunRegistry } from "./run_registry.ts";
@@ -52,6 +53,8 @@ export interface WriteStats {
   readonly rowsWritten: number;
   /** Shards that have rows. */
   readonly shards: number;
+  /** Those of them that were not uploaded, with `reuse`. */
+  readonly shardsReused: number;
   /** Size of all shards together. */
   readonly bytes: number;
   /** Reading, routing and collecting rows. */
@@ -156,6 +159,7 @@ class WriteRun<T> {
     const recording = recordingStore(store, this.#options.runId === undefined);
     const threads = this.#collector!.threads();
     this.#progress.beginShards(threads.reduce((sum, shards) => sum + shards.length, 0));
+    await using reuse = await this.#openReuse({ manifests, current: expected, router });
     let isPublishing = false;
     try {
       const attempts = await buildShards(threads, {
@@ -164,6 +168,7 @@ class WriteRun<T> {
         attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
         keyEncoding: this.#keyEncoding,
         retry: this.#options.retry,
+        reuse,
         scratch: () => this.#openScratch(),
         clock,
         startedMs: this.#startedMs,
@@ -181,6 +186,7 @@ class WriteRun<T> {
       const manifest = this.#manifest(router, winners, backend);
       const { validate } = this.#options;
       if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
+      await reuse?.hold();
       this.#progress.beginPublish();
       isPublishing = true;
       const { ref, replaced } = await publishSnapshot(manifests, { manifest, expected, onConflict }, { signal });
@@ -192,6 +198,7 @@ class WriteRun<T> {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
       // may be in the store, and its shards must stay.
       if (!isPublishing || (signal.aborted && error === signal.reason)) await recording.removeCreated();
+      reuse?.failed(error);
       throw error;
     }
   }
@@ -221,6 +228,7 @@ class WriteRun<T> {
     const stats = {
       rowsWritten,
       shards: winners.length,
+      shardsReused: reusedCount(winners),
       bytes: winners.reduce((sum, { dbBytes }) => sum + dbBytes, 0),
       routeMs: collectedMs,
       buildMs: builtMs - collectedMs,
@@ -295,6 +303,15 @@ class WriteRun<T> {
     });
   }
 
+  async #openReuse(
+    options: Pick<ReuseOptions, "manifests" | "current" | "router">,
+  ): Promise<Reuse | null> {
+    const { store, reuse: mode, backend = defaultBackend(), clock } = this.#options;
+    if (!mode) return null;
+    const others = { keyEncoding: this.#keyEncoding, runId: this.#runId, clock, signal: this.#signal };
+    return await Reuse.open({ ...options, ...others, mode, store, backend });
+  }
+
   #progressStream(): TransformStream<PackedRows, PackedRows> {
     return new TransformStream({
       transform: (rows, controller) => {
@@ -316,7 +333,11 @@ class WriteRun<T> {
       dbPathTemplate,
       shardPrefix,
       keyEncoding: this.#keyEncoding,
-      custom: { ...custom, ...customFields, shardyfusion: { backend: { ...spec }, format_version: 1 } },
+      custom: {
+        ...custom,
+        ...customFields,
+        shardyfusion: { backend: { ...spec }, format_version: 1, ...reuseFields(shards) },
+      },
       shards,
     };
   }

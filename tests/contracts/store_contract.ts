@@ -1,7 +1,7 @@
 // What every object store must do, judged by the bytes that were put in and by counting.
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
-import type { ObjectEntry, ObjectStore, UploadOptions } from "../../src/stores/store.ts";
+import { copyObject, type ObjectEntry, type ObjectStore, type UploadOptions } from "../../src/stores/store.ts";
 import { BAD_KEYS, digest, KEYS, patterned, range, readableStoreContract } from "./readable_store_contract.ts";
 
 /** An empty store, and how to get rid of it. */
@@ -81,6 +81,7 @@ export function storeContract(
   wholeObjects(storeTest);
   conditions(storeTest);
   uploads(storeTest, partBytes);
+  copies(storeTest, partBytes);
   listings(storeTest, listCount);
   removals(storeTest);
   aborts(storeTest);
@@ -269,6 +270,54 @@ function uploads(storeTest: StoreTest, partBytes: number): void {
       deepEqual(await keys(store), ["object"]);
     });
   }
+}
+
+function copies(storeTest: StoreTest, partBytes: number): void {
+  const absent = { precondition: { ifNoneMatch: "*" } } as const;
+  const failed = { code: "PRECONDITION_FAILED" };
+  const keysOfCopy = { fromKey: "from/é x+1=2", toKey: "to/copy" };
+
+  for (const sizeBytes of [0, 1, partBytes + 10]) {
+    storeTest(`copies ${sizeBytes} bytes, and tells the copy's version`, async (store) => {
+      const bytes = patterned(sizeBytes);
+      const source = await store.put(keysOfCopy.fromKey, bytes);
+      for (const options of [{}, { sourceEtag: source.etag! }, { ...absent, contentType: "text/plain" }]) {
+        const version = await copyObject(store, keysOfCopy, options);
+        const copy = await store.get(keysOfCopy.toKey);
+        deepEqual([version.sizeBytes, version.etag], [sizeBytes, copy.etag]);
+        equal(digest(await copy.bytes()), digest(bytes));
+        await store.delete(keysOfCopy.toKey);
+      }
+      equal(digest(await read(store, keysOfCopy.fromKey)), digest(bytes));
+      deepEqual(await keys(store), [keysOfCopy.fromKey]);
+    });
+  }
+
+  storeTest("copies keep their bytes when the source is replaced or removed", async (store) => {
+    await store.put("source", encode("1"));
+    await copyObject(store, { fromKey: "source", toKey: "copy" });
+    await store.put("source", encode("2"));
+    equal(decode(await read(store, "copy")), "1");
+    await copyObject(store, { fromKey: "source", toKey: "copy" });
+    await store.delete("source");
+    equal(decode(await read(store, "copy")), "2");
+  });
+
+  storeTest("copies only the version that was named, and only where it may", async (store) => {
+    const { etag } = await store.put("source", encode("1"));
+    await store.put("source", encode("22"));
+    const place = { fromKey: "source", toKey: "copy" };
+    await rejects(() => copyObject(store, place, { sourceEtag: etag! }), failed);
+    await rejects(() => copyObject(store, place, { precondition: { ifMatch: '"other"' } }), failed);
+    await rejects(() => copyObject(store, { ...place, fromKey: "none" }), { code: "OBJECT_NOT_FOUND" });
+    deepEqual(await keys(store), ["source"]);
+    await copyObject(store, place, absent);
+    await rejects(() => copyObject(store, place, absent), failed);
+    const reason = new Error("enough");
+    const options = { signal: AbortSignal.abort(reason) };
+    await rejects(() => copyObject(store, { ...place, toKey: "other" }, options), (error) => error === reason);
+    deepEqual(await keys(store), ["copy", "source"]);
+  });
 }
 
 function listings(storeTest: StoreTest, listCount: number): void {
