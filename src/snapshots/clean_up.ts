@@ -7,7 +7,7 @@
  */
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
-import { StoreError } from "../errors.ts";
+import { ConfigValidationError, StoreError } from "../errors.ts";
 import { nonEmptyText, objectWith, parseOptions, positiveInteger } from "../options.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import {
@@ -21,8 +21,9 @@ import {
   type RemovedRun,
   type RemovedUpload,
 } from "./clean_up_plan.ts";
-import { checkSegment, MANIFESTS_PREFIX, parseManifestFolder } from "./layout.ts";
+import { checkSegment, MANIFESTS_PREFIX } from "./layout.ts";
 import type { ManifestRef } from "./manifest.ts";
+import type { ManifestStore } from "./manifest_store.ts";
 import { announceRemoval, fencePointer, isThere, type Removal } from "./removals.ts";
 import { runOfKey, SeriesSurveyor } from "./series_survey.ts";
 
@@ -64,6 +65,11 @@ export interface CleanUpOptions {
    * @default {false}
    */
   readonly includeUnknownAge?: boolean | undefined;
+  /**
+   * Where manifests and the pointer are kept. Default: in the store. Such a store forgets no manifest, so all of its
+   * snapshots are kept, and what failed runs left goes.
+   */
+  readonly manifestStore?: ManifestStore | undefined;
   /** Key of the pointer in the store. @default {"_CURRENT"} */
   readonly pointerKey?: string | undefined;
   /** What the keys of shards begin with. Default: as in the current manifest, else `shards`. */
@@ -117,6 +123,7 @@ export interface CleanUpResult {
 }
 
 interface Checked extends CleanUpRules {
+  readonly manifestStore?: ManifestStore;
   readonly pointerKey: string;
   readonly shardPrefix?: string;
   readonly runRegistryPrefix: string;
@@ -138,6 +145,7 @@ const schema = v.strictObject({
   oldRuns: v.optional(v.boolean("true or false"), true),
   attempts: v.optional(v.picklist(["unreferenced", "current"], 'one of "unreferenced" and "current"'), "unreferenced"),
   includeUnknownAge: v.optional(v.boolean("true or false"), false),
+  manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "list", "loadManifest")),
   pointerKey: v.optional(nonEmptyText, "_CURRENT"),
   shardPrefix: v.optional(nonEmptyText),
   runRegistryPrefix: v.optional(nonEmptyText, "runs"),
@@ -185,15 +193,27 @@ const schema = v.strictObject({
  */
 export async function cleanUp(store: ObjectStore, options: CleanUpOptions = {}): Promise<CleanUpResult> {
   const given = parseOptions(schema, options);
-  const checked: Checked = { ...given, keep: given.keep ?? (given.maxAgeMs === undefined ? 3 : Infinity) };
+  const { manifestStore } = given;
+  if (manifestStore !== undefined) refuseTogether(given);
+  const keepsAll = given.maxAgeMs !== undefined || manifestStore !== undefined;
+  const checked: Checked = { ...given, keep: given.keep ?? (keepsAll ? Infinity : 3) };
   if (checked.shardPrefix !== undefined) checkSegment(checked.shardPrefix, "shardPrefix");
   checkSegment(checked.runRegistryPrefix, "runRegistryPrefix");
   const { pointerKey, shardPrefix, runRegistryPrefix, clock, signal, dryRun } = checked;
-  const place = { store, pointerKey, shardPrefix, runRegistryPrefix, clock, signal };
+  const place = { store, manifestStore, pointerKey, shardPrefix, runRegistryPrefix, clock, signal };
   const surveyor = new SeriesSurveyor(place);
   const plan = await planCleanUp(surveyor, checked);
   if (dryRun) return resultOf(await counted(store, plan, signal), { dryRun, skippedRuns: [] });
   return await new CleanUp(surveyor, checked).run(plan);
+}
+
+function refuseTogether(given: CleanUpOptions): void {
+  const wrong = (["keep", "maxAgeMs"] as const).find((name) => given[name] !== undefined);
+  if (wrong === undefined) return;
+  throw new ConfigValidationError(
+    `Cannot use option "${wrong}" with "manifestStore" as a manifest store forgets no snapshot: leave one of them out`,
+    wrong,
+  );
 }
 
 /** One clean-up, from its first plan on. */
@@ -286,10 +306,10 @@ class CleanUp {
   async #newlyUsedRuns({ survey }: CleanUpPlan): Promise<Set<string>> {
     const used = new Set<string>();
     const known = new Set(survey.manifests.map(({ folder }) => folder));
-    for (const folder of await this.#surveyor.manifestFolders()) {
+    for (const { folder, ref, runId } of await this.#surveyor.manifestsNow(survey.url)) {
       if (known.has(folder)) continue;
-      used.add(parseManifestFolder(folder)!.runId);
-      const named = await this.#surveyor.namedBy(`${survey.url}/${MANIFESTS_PREFIX}${folder}/manifest`);
+      used.add(runId);
+      const named = await this.#surveyor.namedBy(ref);
       for (const key of named?.attempts ?? []) used.add(runOfKey(key, survey.shardPrefix) ?? "");
     }
     for (const [runId, folders] of await this.#surveyor.recordFolders()) {

@@ -9,6 +9,7 @@ import { folderOfRef } from "./removals.ts";
 import {
   type ListedManifest,
   type NamedShards,
+  type RecordedRun,
   recordStamp,
   runOfKey,
   type SeriesSurveyor,
@@ -27,8 +28,11 @@ export interface KeptSnapshot extends ManifestRef {
 /** A run without a snapshot that stays nevertheless. */
 export interface KeptRun {
   readonly runId: string;
-  /** `referenced`: a kept manifest names its shards. `grace`: it gave a sign of life lately, or is running. */
-  readonly reason: "referenced" | "grace" | "unknown age";
+  /**
+   * `referenced`: a kept manifest names its shards. `grace`: it gave a sign of life lately, or is running. `published
+   * elsewhere`: its manifest is in a manifest store that the clean-up was not given.
+   */
+  readonly reason: "referenced" | "grace" | "unknown age" | "published elsewhere";
 }
 
 /** How much lies under a prefix; null where it was not listed. */
@@ -141,7 +145,7 @@ function divide(
     announced: ReadonlySet<string> | undefined;
   },
 ): Division {
-  const current = pointer && folderOfRef(pointer.ref);
+  const current = pointer && (folderOfRef(pointer.ref) ?? pointer.ref);
   const pinned = new Set(
     pins.filter(({ untilMicros }) => untilMicros === null || untilMicros > nowMicros).map(({ folder }) => folder),
   );
@@ -210,8 +214,9 @@ class RunDecider {
         keptRuns.push({ runId, reason: "referenced" });
         continue;
       }
-      const lastMicros = await this.#lastSignOfLife(runId);
+      const { lastMicros, isElsewhere } = await this.#recordedRun(runId);
       if (lastMicros !== null && lastMicros >= cutoffMicros) keptRuns.push({ runId, reason: "grace" });
+      else if (isElsewhere) keptRuns.push({ runId, reason: "published elsewhere" });
       else if (this.#isAgeKnown(runId, lastMicros)) runs.push(this.#removedRun(runId));
       else keptRuns.push({ runId, reason: "unknown age" });
     }
@@ -252,8 +257,8 @@ class RunDecider {
     if (own.some(({ folder }) => !named.has(folder)) || (own.length === 0 && pointer?.runId === runId)) return false;
     const stamps = own.map((manifest) => manifest.publishedAtMicros);
     if (stamps.some((micros) => micros > cutoffMicros)) return false;
-    const lastMicros = await this.#lastSignOfLife(runId);
-    if (lastMicros !== null && lastMicros >= cutoffMicros) return false;
+    const { lastMicros, isElsewhere } = await this.#recordedRun(runId);
+    if (isElsewhere || (lastMicros !== null && lastMicros >= cutoffMicros)) return false;
     return stamps.length > 0 || this.#isAgeKnown(runId, lastMicros);
   }
 
@@ -298,12 +303,13 @@ class RunDecider {
     return folders;
   }
 
-  async #lastSignOfLife(runId: string): Promise<number | null> {
+  async #recordedRun(runId: string): Promise<RecordedRun> {
     const { survey: { records }, cutoffMicros } = this.#decision;
     const folders = records.get(runId) ?? [];
     const newest = Math.max(0, ...folders.map(recordStamp));
     // A record that was created lately needs no reading.
-    return newest >= cutoffMicros ? newest : await this.#surveyor.lastSignOfLife(folders);
+    if (newest >= cutoffMicros) return { lastMicros: newest, isElsewhere: false };
+    return await this.#surveyor.recordedRun(folders);
   }
 
   #isAgeKnown(runId: string, lastMicros: number | null): boolean {

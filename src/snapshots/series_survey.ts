@@ -5,10 +5,10 @@
 import { parseStamp } from "../bytes/timestamps.ts";
 import type { Clock } from "../clock.ts";
 import { ManifestParseError, ObjectNotFoundError, StoreError } from "../errors.ts";
-import type { ObjectStore, OpenUpload } from "../stores/store.ts";
+import type { ObjectStore, OpenUpload, RequestOptions } from "../stores/store.ts";
 import { dbPath, joinUrl, keyUnder, MANIFESTS_PREFIX, parseManifestFolder } from "./layout.ts";
 import type { Manifest, ManifestRef } from "./manifest.ts";
-import type { CurrentPointer } from "./manifest_store.ts";
+import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { objectManifestStore } from "./object_manifest_store.ts";
 import { type FoundPin, loadPins } from "./pins.ts";
 import { bytesOrNull, folderOfRef, loadRemovals, type Removal } from "./removals.ts";
@@ -17,6 +17,8 @@ import { parseRunRecord, type RunRecord } from "./run_record.ts";
 /** Where a series is and where its runs are recorded. */
 export interface SeriesPlace {
   readonly store: ObjectStore;
+  /** Where manifests and the pointer are kept; undefined: in the store. */
+  readonly manifestStore: ManifestStore | undefined;
   readonly pointerKey: string;
   /** Undefined: that of the current manifest, else `shards`. */
   readonly shardPrefix: string | undefined;
@@ -27,8 +29,19 @@ export interface SeriesPlace {
 
 /** A manifest and its folder. */
 export interface ListedManifest extends ManifestRef {
-  /** Name below `manifests/`. */
+  /** Name below `manifests/`; of a manifest that is kept elsewhere its ref. */
   readonly folder: string;
+}
+
+/** What the records of a run tell. */
+export interface RecordedRun {
+  /**
+   * When the run was last seen alive, in microseconds: the end of its lease, while it runs in the future. Null when no
+   * record tells.
+   */
+  readonly lastMicros: number | null;
+  /** Whether it has published to a manifest store that is not the one of this survey. */
+  readonly isElsewhere: boolean;
 }
 
 /** What a manifest names. */
@@ -69,6 +82,8 @@ const RECORD_FOLDER = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z)_run_id=(.+
 export class SeriesSurveyor {
   readonly place: SeriesPlace;
   readonly #named = new Map<string, NamedShards | null>();
+  /** Refs of manifests that lie in the store, where others are kept elsewhere. */
+  readonly #inStore = new Set<string>();
 
   constructor(place: SeriesPlace) {
     this.place = place;
@@ -80,9 +95,8 @@ export class SeriesSurveyor {
    * @throws {ManifestParseError} when the pointer, or the manifest that it names, cannot be read.
    */
   async survey(): Promise<Survey> {
-    const { store, pointerKey, clock } = this.place;
+    const { store, manifestStore = this.#storedManifests() } = this.place;
     const request = this.#request();
-    const manifestStore = objectManifestStore(store, { pointerKey, clock });
     const pointer = await manifestStore.loadCurrent(request);
     const current = pointer && await this.namedBy(pointer.ref);
     const shardPrefix = this.place.shardPrefix ?? current?.shardPrefix ?? "shards";
@@ -93,8 +107,7 @@ export class SeriesSurveyor {
     const vectorRuns = await this.#runsUnder(VECTOR_META_PREFIX);
     const records = await this.recordFolders();
     // After the folders of runs: a run that was seen and published meanwhile shows its manifest.
-    const listed = await manifestStore.list(Number.MAX_SAFE_INTEGER, request);
-    const manifests = listed.map((entry) => ({ ...entry, folder: folderOfRef(entry.ref)! }));
+    const manifests = await this.#listed(manifestStore);
     const pins = await loadPins(store, request);
     const removals = await loadRemovals(store, request);
     const url = seriesUrl(pointer, store.url);
@@ -105,10 +118,11 @@ export class SeriesSurveyor {
   async namedBy(ref: string): Promise<NamedShards | null> {
     const known = this.#named.get(ref);
     if (known !== undefined) return known;
-    const { store, pointerKey } = this.place;
+    const { store, manifestStore } = this.place;
+    const manifests = manifestStore === undefined || this.#inStore.has(ref) ? this.#storedManifests() : manifestStore;
     let named: NamedShards | null = null;
     try {
-      named = namedShards(await objectManifestStore(store, { pointerKey }).loadManifest(ref, this.#request()), store);
+      named = namedShards(await manifests.loadManifest(ref, this.#request()), store);
     } catch (error) {
       if (!(error instanceof ObjectNotFoundError)) throw error;
     }
@@ -120,6 +134,18 @@ export class SeriesSurveyor {
   async manifestFolders(): Promise<string[]> {
     const folders = await this.place.store.listFolders(MANIFESTS_PREFIX, this.#request());
     return folders.map(withoutSlash).filter((folder) => parseManifestFolder(folder) !== null);
+  }
+
+  /** Manifests as they are now; those in the store by one listing, with the refs that they have below `url`. */
+  async manifestsNow(url: string): Promise<Pick<ListedManifest, "ref" | "folder" | "runId">[]> {
+    const stored = (await this.manifestFolders()).map((folder) => {
+      const ref = `${url}/${MANIFESTS_PREFIX}${folder}/manifest`;
+      return { ref, folder, runId: parseManifestFolder(folder)!.runId };
+    });
+    const { manifestStore } = this.place;
+    if (manifestStore === undefined) return stored;
+    for (const { ref } of stored) this.#inStore.add(ref);
+    return [...stored, ...await manifestsOf(manifestStore, this.#request())];
   }
 
   /** Names of the folders of run records, by run. */
@@ -134,20 +160,41 @@ export class SeriesSurveyor {
     return byRun;
   }
 
-  /**
-   * When a run was last seen alive, by its records, in microseconds: the end of its lease, while it runs in the future.
-   * Null when no record tells.
-   */
-  async lastSignOfLife(folders: readonly string[]): Promise<number | null> {
-    const { store, runRegistryPrefix } = this.place;
-    let last: number | null = null;
+  /** What these records of a run tell. */
+  async recordedRun(folders: readonly string[]): Promise<RecordedRun> {
+    const { store, manifestStore, runRegistryPrefix } = this.place;
+    let lastMicros: number | null = null;
+    let isElsewhere = false;
     for (const folder of folders) {
       const key = `${runRegistryPrefix}/${folder}/run.yaml`;
       const bytes = await bytesOrNull(store, key, this.#request());
       const record = bytes && recordOrNull(bytes, joinUrl(store.url, key));
-      if (record !== null) last = Math.max(last ?? 0, record.updatedAtMicros, record.leaseExpiresAtMicros);
+      if (record === null) continue;
+      lastMicros = Math.max(lastMicros ?? 0, record.updatedAtMicros, record.leaseExpiresAtMicros);
+      if (manifestStore === undefined && !isInSeries(record)) isElsewhere = true;
     }
-    return last;
+    return { lastMicros, isElsewhere };
+  }
+
+  /**
+   * Newest first. Where another manifest store was given, those that lie in the store are listed too: a series that
+   * moved there may have left them.
+   */
+  async #listed(manifestStore: ManifestStore): Promise<ListedManifest[]> {
+    const listed = await manifestsOf(manifestStore, this.#request());
+    if (this.place.manifestStore === undefined) return listed;
+    const known = new Set(listed.map(({ ref }) => ref));
+    for (const manifest of await manifestsOf(this.#storedManifests(), this.#request())) {
+      if (known.has(manifest.ref)) continue;
+      this.#inStore.add(manifest.ref);
+      listed.push(manifest);
+    }
+    return listed.sort((one, other) => other.publishedAtMicros - one.publishedAtMicros);
+  }
+
+  #storedManifests(): ManifestStore {
+    const { store, pointerKey, clock } = this.place;
+    return objectManifestStore(store, { pointerKey, clock });
   }
 
   /** Null also when the store refuses, as it takes a permission that nothing else takes. */
@@ -185,6 +232,16 @@ export function recordStamp(folder: string): number {
 
 function addRun(runs: Set<string>, runId: string | null): void {
   if (runId !== null) runs.add(runId);
+}
+
+async function manifestsOf(manifests: ManifestStore, request: RequestOptions): Promise<ListedManifest[]> {
+  const listed = await manifests.list(Number.MAX_SAFE_INTEGER, request);
+  return listed.map((entry) => ({ ...entry, folder: folderOfRef(entry.ref) ?? entry.ref }));
+}
+
+/** Whether the run's manifest, if it has one, is kept beside its shards. */
+function isInSeries({ manifestRef, s3Prefix }: RunRecord): boolean {
+  return manifestRef === null || manifestRef.startsWith(`${joinUrl(s3Prefix)}/${MANIFESTS_PREFIX}`);
 }
 
 function recordOrNull(bytes: Uint8Array, ref: string): RunRecord | null {

@@ -95,7 +95,11 @@ test("P1 P3 P5 P6 writeSnapshot() and cleanUp() on MinIO: kill -9 at any moment"
     ok(manifests.length <= 2, `${label}: ${manifests}`);
   }
   const seconds = Math.round((performance.now() - startedMs) / 1000);
+  const buildMs = Math.round(undisturbed.beganMs.get("done")!);
   const figures = [...hits].map(([phase, count]) => `${phase} ${count}`).join(", ");
-  console.log(`${KILLS} kills of ${ROWS} rows in ${seconds} s: ${figures}; uploads left open: ${leftOpen}`);
+  console.log(
+    `${KILLS} kills of builds of ${ROWS} rows, ${buildMs} ms each, in ${seconds} s: ${figures}; ` +
+      `uploads left open: ${leftOpen}`,
+  );
   ok(KILLS - (hits.get("too late") ?? 0) >= KILLS / 2, figures);
 });
