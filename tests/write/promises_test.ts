@@ -33,8 +33,8 @@ test(
       "crashed",
     ];
     for (const name of wanted) ok(counts[name]! > count / 10, name);
-    // With enough seeds each of the first 256 requests was the one at which somebody crashed.
-    if (count >= 1000) ok(crashedAt.size >= 250, `${crashedAt.size} requests`);
+    // Somebody crashes at each of the first 256 requests, where the series has as many.
+    if (count >= 1000) ok(crashedAt.size >= 240, `${crashedAt.size} requests`);
   },
 );
 
