@@ -2,7 +2,6 @@
  * Rows in, published snapshot out: the table of contents of the write path.
  * @module
  */
-import type { Backend } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
@@ -10,26 +9,24 @@ import type { Router } from "../routing/router.ts";
 import { defaultBackend } from "../registry.ts";
 import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
-import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
+import type { ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { ArrayPool } from "./array_pool.ts";
 import { buildShards } from "./build_shards.ts";
-import { validateCandidate } from "./candidate.ts";
 import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
 import { PackStream } from "./pack_stream.ts";
 import { spoolRows } from "./packed_spool.ts";
 import { ProgressMeter } from "./progress.ts";
-import { publishSnapshot } from "./publish_snapshot.ts";
+import { publishAttempts } from "./publish_attempts.ts";
 import { RateLimitStream } from "./rate_limit_stream.ts";
-import { Reuse, reusedCount, reuseFields, type ReuseOptions } from "./reuse.ts";
+import { Reuse, reusedCount, type ReuseOptions } from "./reuse.ts";
 import { RouteStream } from "./route_stream.ts";
 import { localCollector, type RowCollector } from "./row_collector.ts";
 import { RunRegistry } from "./run_registry.ts";
 import { ShardBatchStream } from "./shard_batch_stream.ts";
 import { RateLimiter } from "../token_bucket.ts";
-import { pickWinners } from "./winners.ts";
 import { workerCount } from "./worker_options.ts";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
 
@@ -135,7 +132,7 @@ class WriteRun<T> {
   }
 
   async execute(source: RowSource<T>): Promise<WriteResult> {
-    const { store, clock, pointerKey, fence, onConflict, backend = defaultBackend() } = this.#options;
+    const { store, clock, pointerKey, fence, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
     const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding, this.#pool);
     const rows = gather(source, () => pack.rowsWanted);
@@ -176,24 +173,24 @@ class WriteRun<T> {
         onEvent: this.#emit,
         onShardBuilt: () => this.#progress.addShard(),
       });
-      const winners = pickWinners(attempts, router.shardCount);
       const builtMs = this.#elapsedMs();
-      const rowsWritten = this.#progress.rowsRead;
       this.#emit({
         name: "write.shards_completed",
-        payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: rowsWritten },
+        payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: this.#progress.rowsRead },
       });
-      const manifest = this.#manifest(router, winners, backend);
-      const { validate } = this.#options;
-      if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
-      await reuse?.hold();
-      this.#progress.beginPublish();
-      isPublishing = true;
-      const { ref, replaced } = await publishSnapshot(manifests, { manifest, expected, onConflict }, { signal });
-      const published = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
-      if (this.#options.cleanUpLosers) await recording.removeOthers(published);
-      await this.#registry?.succeed(ref);
-      return { ...this.#result(ref, winners, { collectedMs, builtMs }), replaced };
+      const { manifestRef, replaced, winners } = await publishAttempts(attempts, {
+        ...this.#options,
+        ...{ runId: this.#runId, router, keyEncoding: this.#keyEncoding, backend, manifestStore: manifests, expected },
+        rowsOffered: new Map(threads.flat().map(({ shardId, rowsOffered }) => [shardId, rowsOffered])),
+        beforePublish: async () => {
+          await reuse?.hold();
+          this.#progress.beginPublish();
+          isPublishing = true;
+        },
+        removeLosers: this.#options.cleanUpLosers && ((published) => recording.removeOthers(published)),
+      });
+      await this.#registry?.succeed(manifestRef);
+      return { ...this.#result(manifestRef, winners, { collectedMs, builtMs }), replaced };
     } catch (error) {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
       // may be in the store, and its shards must stay.
@@ -319,27 +316,6 @@ class WriteRun<T> {
         controller.enqueue(rows);
       },
     });
-  }
-
-  #manifest(router: Router, shards: readonly ShardEntry[], { spec, customFields }: Backend): Manifest {
-    const { store, clock, custom, keyColumn, shardPrefix, dbPathTemplate } = this.#options;
-    return {
-      runId: this.#runId,
-      createdAtMicros: clock.nowMicros(),
-      shardCount: router.shardCount,
-      s3Prefix: store.url,
-      keyColumn,
-      routing: router.spec,
-      dbPathTemplate,
-      shardPrefix,
-      keyEncoding: this.#keyEncoding,
-      custom: {
-        ...custom,
-        ...customFields,
-        shardyfusion: { backend: { ...spec }, format_version: 1, ...reuseFields(shards) },
-      },
-      shards,
-    };
   }
 
   #attemptPrefix(shardId: number, attempt: number): string {

@@ -1,0 +1,139 @@
+/**
+ * One shard of a snapshot that others distribute: what a task of an engine does with the rows it was given.
+ * @module
+ */
+import type { Backend } from "../backends/backend.ts";
+import type { ScratchSpace } from "../bytes/spool.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { type EventSink, guardedEventSink } from "../events.ts";
+import { defaultBackend } from "../registry.ts";
+import type { Key, KeyEncoding } from "../routing/key.ts";
+import type { PackedRows, ShardBatch } from "../rows.ts";
+import { attemptPrefix } from "../snapshots/layout.ts";
+import type { ObjectStore } from "../stores/store.ts";
+import { buildShards, type ShardRetry } from "./build_shards.ts";
+import { recordingStore } from "./created_objects.ts";
+import { gather, type RowSource } from "./gather.ts";
+import { PackStream } from "./pack_stream.ts";
+import { localCollector } from "./row_collector.ts";
+import type { ShardAttempt } from "./winners.ts";
+
+/** What writing one shard takes. */
+export interface WriteShardOptions<T> {
+  /** The place of the snapshot series. */
+  readonly store: ObjectStore;
+  /** The run that the shard is for; the same in all tasks. */
+  readonly runId: string;
+  /** The shard that all of the rows belong to, by the router of the run. */
+  readonly shardId: number;
+  readonly key: (row: T) => Key;
+  readonly value: (row: T) => string | Uint8Array;
+  /** How keys are stored; the same in all tasks. */
+  readonly keyEncoding: KeyEncoding;
+  /** Number of this attempt; each has a folder of its own, and the lowest one that succeeds wins. @default {0} */
+  readonly attempt?: number | undefined;
+  /** Number that the engine gave the task; of equal attempts the lowest wins. @default {null} */
+  readonly taskAttemptId?: number | null | undefined;
+  /** Default: `sqliteBackend()`. */
+  readonly backend?: Backend | undefined;
+  /** Rows in memory; beyond, sorted runs go to disk. @default {{ bytesMax: 256 MiB }} */
+  readonly memory?: { readonly bytesMax?: number | undefined; readonly rowsMax?: number | undefined } | undefined;
+  /** Tries again here, into the folders of the attempts that follow. Default: the first failure is thrown. */
+  readonly retry?: ShardRetry | undefined;
+  /** @default {"shards"} */
+  readonly shardPrefix?: string | undefined;
+  /** @default {"db={db_id:05d}"} */
+  readonly dbPathTemplate?: string | undefined;
+  /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
+  readonly localRoot?: string | undefined;
+  readonly onEvent?: EventSink | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Time, for tests. */
+  readonly clock?: Clock | undefined;
+}
+
+/**
+ * Sorts the rows of one shard, builds its file and uploads it into the folder of the attempt; gives what
+ * `publishAttempts` wants to know, which is plain data but for `bigint` keys. Nothing is left behind when it throws.
+ * Memory as for `writeSnapshot`.
+ *
+ * @returns null when there are no rows: empty shards have no file.
+ * @throws {ConfigValidationError} for wrong keys and values; the store's and the source's errors.
+ *
+ * @example Two tasks and a driver
+ * ```ts
+ * import { hashRouter } from "../routing/mod.ts";
+ * import { memoryStore } from "../stores/memory_store.ts";
+ * import { publishAttempts } from "./publish_attempts.ts";
+ * import { writeShard } from "./write_shard.ts";
+ *
+ * const run = { store: memoryStore(), runId: "example", keyEncoding: "u64be" as const };
+ * const router = hashRouter(2);
+ * const keys = [1, 2, 3, 4, 5, 6];
+ * const attempts = await Promise.all([0, 1].map((shardId) =>
+ *   writeShard(keys.filter((key) => router.route(key) === shardId), {
+ *     ...run,
+ *     shardId,
+ *     key: (key) => key,
+ *     value: (key) => `value ${key}`,
+ *   })
+ * ));
+ * const { winners } = await publishAttempts(attempts.filter((attempt) => attempt !== null), { ...run, router });
+ * if (winners.reduce((sum, { rowCount }) => sum + rowCount, 0) !== 6) throw new Error("rows are missing");
+ * ```
+ */
+export async function writeShard<T>(rows: RowSource<T>, options: WriteShardOptions<T>): Promise<ShardAttempt | null> {
+  const { store, runId, shardId, attempt: firstAttempt = 0, taskAttemptId = null, keyEncoding } = options;
+  const { shardPrefix = "shards", dbPathTemplate = "db={db_id:05d}", clock = systemClock() } = options;
+  const signal = options.signal ?? new AbortController().signal;
+  let space: Promise<ScratchSpace> | undefined;
+  const scratch = (): Promise<ScratchSpace> =>
+    space ??= import("./file_scratch.ts").then(({ fileScratch }) => fileScratch(options.localRoot, runId));
+  const { bytesMax = 256 << 20, rowsMax } = options.memory ?? {};
+  const recording = recordingStore(store, false);
+  const collector = localCollector({ bytesMax, rowsMax }, scratch, { signal });
+  try {
+    await collectShard(rows, options).pipeTo(collector.sink, { signal });
+    const [built] = await buildShards(collector.threads(), {
+      ...{ store: recording.store, backend: options.backend ?? defaultBackend(), keyEncoding, retry: options.retry },
+      ...{
+        scratch,
+        clock,
+        signal,
+        startedMs: clock.monotonicMs(),
+        reuse: null,
+        onEvent: guardedEventSink(options.onEvent),
+      },
+      attemptPrefix: (_, attempt) =>
+        attemptPrefix({ shardPrefix, dbPathTemplate, runId }, { shardId, attempt: firstAttempt + attempt }),
+      onShardBuilt() {},
+    });
+    if (built === undefined) return null;
+    const attempt = firstAttempt + built.attempt;
+    return {
+      ...built,
+      attempt,
+      taskAttemptId,
+      writerInfo: { ...built.writerInfo, attempt, "task_attempt_id": taskAttemptId },
+    };
+  } catch (error) {
+    await recording.removeCreated();
+    throw error;
+  } finally {
+    await collector[Symbol.asyncDispose]();
+    await (await space?.catch(() => undefined))?.[Symbol.asyncDispose]();
+  }
+}
+
+/** All rows as batches of the one shard. */
+function collectShard<T>(rows: RowSource<T>, options: WriteShardOptions<T>): ReadableStream<ShardBatch> {
+  const { shardId } = options;
+  const pack = new PackStream<T>(options, () => {});
+  return gather(rows, () => pack.rowsWanted).pipeThrough(pack).pipeThrough(
+    new TransformStream<PackedRows, ShardBatch>({
+      transform({ rowCount, bytes, starts, keyLengths }, controller) {
+        if (rowCount > 0) controller.enqueue({ shardId, isPaid: true, rowCount, bytes, starts, keyLengths });
+      },
+    }),
+  );
+}
