@@ -11,8 +11,6 @@ import { Fault } from "./cel_error.ts";
 /** A value of type int or uint. */
 export type Integer = number | bigint;
 
-const SAFE_MAX = BigInt(Number.MAX_SAFE_INTEGER);
-
 /** True for values of int. */
 export function isInt64(value: bigint): boolean {
   return BigInt.asIntN(64, value) === value;
@@ -23,9 +21,10 @@ export function isUint64(value: bigint): boolean {
   return BigInt.asUintN(64, value) === value;
 }
 
-/** The one form of an integer. */
+/** The one form of an integer. Rounding never makes an unsafe number safe. */
 export function canonical(value: bigint): Integer {
-  return value <= SAFE_MAX && value >= -SAFE_MAX ? Number(value) : value;
+  const near = Number(value);
+  return near <= Number.MAX_SAFE_INTEGER && near >= Number.MIN_SAFE_INTEGER ? near : value;
 }
 
 /** The form of an int. @throws {Fault} when it has more than 64 bits. */
