@@ -1,18 +1,19 @@
 // Judge: the AWS SDK and node:sqlite, which look into the bucket, and a reader.
 import { equal, ok } from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
 import { cleanUp, openSnapshot } from "../../mod.ts";
-import { systemClock } from "../../src/clock.ts";
+import { sleep, systemClock } from "../../src/clock.ts";
 import { s3Store } from "../../src/stores/s3_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
 import { SeededRandom } from "../../src/testing/seeded_random.ts";
 import { BucketJudge } from "../servers/bucket_judge.ts";
 import { findMinio, startMinio } from "../servers/minio.ts";
-import { build, type BuildJob, moments } from "./minio_kills.ts";
+import { build, type BuildJob, type Moment, moments } from "./minio_kills.ts";
 
 const isSoak = process.env["SHARDYFUSION_SOAK"] === "1";
-const KILLS = isSoak ? 30 : 4;
+const KILLS = isSoak ? 31 : 5;
 const ROWS = isSoak ? 1_000_000 : 120_000;
 const SHARDS = isSoak ? 4 : 1;
 const KEYS_READ = 2000;
@@ -69,10 +70,16 @@ test("P1 P3 P5 P6 writeSnapshot() and cleanUp() on MinIO: kill -9 at any moment"
   const hits = new Map<string, number>();
   let published = 0;
   let leftOpen = 0;
-  for (const [index, moment] of moments(undisturbed, KILLS, random).entries()) {
+  /** The first kill comes when an upload is open for certain; the others when they happen to. */
+  async function strikeAtUpload(child: ChildProcess): Promise<void> {
+    while (child.exitCode === null && (await judge.openUploads()).length === 0) await sleep(2);
+    child.kill("SIGKILL");
+  }
+  const plan: Moment[] = [{ phase: "shards", delayMs: 0 }, ...moments(undisturbed, KILLS - 1, random)];
+  for (const [index, moment] of plan.entries()) {
     const killed = { ...job, generation: 2 * index + 1 };
     const label = `seed ${SEED}, kill ${index}, ${moment.delayMs.toFixed(1)} ms into ${moment.phase}`;
-    const { reached, isKilled } = await build(killed, moment);
+    const { reached, isKilled } = await build(killed, moment, index === 0 ? strikeAtUpload : undefined);
     const phase = isKilled ? reached : "too late";
     hits.set(phase, (hits.get(phase) ?? 0) + 1);
     const seen = await generationRead(store, random);
@@ -84,6 +91,7 @@ test("P1 P3 P5 P6 writeSnapshot() and cleanUp() on MinIO: kill -9 at any moment"
     ok(outcomes.includes(seen), `${label}: it was ${reached}, ${seen} is read, ${published} was published before`);
     published = seen;
     leftOpen += (await judge.openUploads()).length;
+    ok(leftOpen > 0, "the first kill left an upload open");
     // In every other round the killed one's leavings are removed first, else the next build meets them.
     if (index % 2 === 1) await cleanUp(store, { keep: 1, graceMs: 0, clock: later });
     if (index % 2 === 1) await judge.requireNothingElse();

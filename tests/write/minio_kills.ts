@@ -52,7 +52,7 @@ export interface Outcome {
 export async function build(
   job: BuildJob,
   moment?: Moment,
-  strike: (child: ChildProcess) => void = (child) => void child.kill("SIGKILL"),
+  strike: (child: ChildProcess) => void | Promise<void> = (child) => void child.kill("SIGKILL"),
 ): Promise<Outcome> {
   const script = fileURLToPath(new URL("minio_build.ts", import.meta.url));
   const args = "Deno" in globalThis ? ["run", "-A", "--no-check", script] : [script];
