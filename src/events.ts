@@ -26,6 +26,8 @@ export interface EventMap {
   "write.shard.retry_exhausted": { readonly elapsed_ms: number; readonly db_id: number; readonly attempts: number };
   /** Ours: the run record could not be written; the write goes on. */
   "write.run_record_failed": { readonly elapsed_ms: number; readonly error: string };
+  /** Ours: the store does not honour preconditions; the write goes on without, as it was told to. */
+  "write.unfenced": { readonly elapsed_ms: number; readonly warning: string };
   "write.batch_written": { readonly elapsed_ms: number; readonly batch_size: number };
   "reader.initialized": Readonly<Record<never, never>>;
   "reader.get": { readonly duration_ms: number; readonly found: boolean };

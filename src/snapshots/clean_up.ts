@@ -13,10 +13,10 @@ import type { ObjectStore } from "../stores/store.ts";
 import {
   type CleanUpPlan,
   type CleanUpRules,
+  counted,
   type KeptRun,
   type KeptSnapshot,
   planCleanUp,
-  type RemovedAmount,
   type RemovedAttempt,
   type RemovedRun,
   type RemovedUpload,
@@ -24,6 +24,7 @@ import {
 import { checkSegment, MANIFESTS_PREFIX } from "./layout.ts";
 import type { ManifestRef } from "./manifest.ts";
 import type { ManifestStore } from "./manifest_store.ts";
+import { fencedStore, type PreconditionPolicy, preconditionPolicy } from "./preconditions.ts";
 import { announceRemoval, fencePointer, isThere, type Removal } from "./removals.ts";
 import { runOfKey, SeriesSurveyor } from "./series_survey.ts";
 
@@ -78,6 +79,8 @@ export interface CleanUpOptions {
   readonly runRegistryPrefix?: string | undefined;
   /** Plans and counts, but removes nothing and writes nothing. @default {false} */
   readonly dryRun?: boolean | undefined;
+  /** What to do about a store that ignores preconditions, as for `writeSnapshot`. @default {"require"} */
+  readonly preconditions?: PreconditionPolicy | undefined;
   /** Told after each removal. */
   readonly onProgress?: ((progress: CleanUpProgress) => void) | undefined;
   /** Time, for tests. */
@@ -128,6 +131,7 @@ interface Checked extends CleanUpRules {
   readonly shardPrefix?: string;
   readonly runRegistryPrefix: string;
   readonly dryRun: boolean;
+  readonly preconditions: PreconditionPolicy;
   readonly onProgress?: (progress: CleanUpProgress) => void;
   readonly clock: Clock;
   readonly signal?: AbortSignal;
@@ -150,6 +154,7 @@ const schema = v.strictObject({
   shardPrefix: v.optional(nonEmptyText),
   runRegistryPrefix: v.optional(nonEmptyText, "runs"),
   dryRun: v.optional(v.boolean("true or false"), false),
+  preconditions: v.optional(preconditionPolicy, "require"),
   onProgress: v.optional(v.custom((input) => typeof input === "function", "a function")),
   clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
   signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
@@ -258,8 +263,9 @@ class CleanUp {
   async #announce({ manifests }: CleanUpPlan): Promise<CleanUpPlan> {
     const { store, pointerKey, clock, signal } = this.#surveyor.place;
     const folders = manifests.map(({ folder }) => folder);
+    const fenced = await fencedStore(store, { policy: this.#options.preconditions, signal });
     this.#announced = await announceRemoval(store, { folders, startedAtMicros: clock.nowMicros() }, { signal });
-    await fencePointer({ store, pointerKey, clock }, this.#announced, { signal });
+    await fencePointer({ store: fenced, pointerKey, clock }, this.#announced, { signal });
     return await planCleanUp(this.#surveyor, this.#options, this.#announced.folders);
   }
 
@@ -352,30 +358,6 @@ class CleanUp {
     this.#done++;
     this.#options.onProgress?.({ done: this.#done, total: this.#total });
   }
-}
-
-/** The plan with what lies under the folders of runs. */
-async function counted(store: ObjectStore, plan: CleanUpPlan, signal: AbortSignal | undefined): Promise<CleanUpPlan> {
-  const runs: RemovedRun[] = [];
-  for (const run of plan.runs) {
-    const amount = run.prefix === null ? { objects: 0, sizeBytes: 0 } : await amountUnder(store, run.prefix, signal);
-    runs.push({ ...run, ...amount });
-  }
-  return { ...plan, runs };
-}
-
-async function amountUnder(
-  store: ObjectStore,
-  prefix: string,
-  signal: AbortSignal | undefined,
-): Promise<RemovedAmount> {
-  let objects = 0;
-  let bytes = 0;
-  for await (const page of store.list(`${prefix}/`, { signal })) {
-    objects += page.length;
-    for (const { sizeBytes } of page) bytes += sizeBytes;
-  }
-  return { objects, sizeBytes: bytes };
 }
 
 function resultOf(

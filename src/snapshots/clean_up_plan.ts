@@ -2,7 +2,7 @@
  * Decides what a clean-up removes, from a survey. Asks for manifests and run records where it must; removes nothing.
  * @module
  */
-import type { OpenUpload } from "../stores/store.ts";
+import type { ObjectStore, OpenUpload } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
 import { parseManifestFolder } from "./layout.ts";
 import { folderOfRef } from "./removals.ts";
@@ -325,4 +325,32 @@ class RunDecider {
     const prefixes = [...prefix === null ? [] : [prefix], ...vectors, ...recorded];
     return { runId, prefix, prefixes, objects: null, sizeBytes: null };
   }
+}
+
+/** The plan with what lies under the folders of runs. */
+export async function counted(
+  store: ObjectStore,
+  plan: CleanUpPlan,
+  signal: AbortSignal | undefined,
+): Promise<CleanUpPlan> {
+  const runs: RemovedRun[] = [];
+  for (const run of plan.runs) {
+    const amount = run.prefix === null ? { objects: 0, sizeBytes: 0 } : await amountUnder(store, run.prefix, signal);
+    runs.push({ ...run, ...amount });
+  }
+  return { ...plan, runs };
+}
+
+async function amountUnder(
+  store: ObjectStore,
+  prefix: string,
+  signal: AbortSignal | undefined,
+): Promise<RemovedAmount> {
+  let objects = 0;
+  let bytes = 0;
+  for await (const page of store.list(`${prefix}/`, { signal })) {
+    objects += page.length;
+    for (const { sizeBytes } of page) bytes += sizeBytes;
+  }
+  return { objects, sizeBytes: bytes };
 }

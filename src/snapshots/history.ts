@@ -10,6 +10,7 @@ import type { ObjectStore } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { objectManifestStore } from "./object_manifest_store.ts";
+import { fencedStore, type PreconditionPolicy, preconditionPolicy } from "./preconditions.ts";
 
 /** Options that {@linkcode history} and {@linkcode rollBack} share. */
 export interface ManifestPlaceOptions {
@@ -37,6 +38,8 @@ export interface RollBackOptions extends ManifestPlaceOptions {
   readonly runId?: string | undefined;
   /** Place in the history: 0 is the newest manifest. */
   readonly offset?: number | undefined;
+  /** What to do about a store that ignores preconditions, as for `writeSnapshot`. @default {"require"} */
+  readonly preconditions?: PreconditionPolicy | undefined;
 }
 
 interface CheckedPlace extends ManifestPlaceOptions {
@@ -61,7 +64,11 @@ const rollBackOptions = v.strictObject({
   ref: v.optional(nonEmptyText),
   runId: v.optional(nonEmptyText),
   offset: v.optional(wholeNumber),
-}) as unknown as v.GenericSchema<RollBackOptions, CheckedPlace & RollBackOptions>;
+  preconditions: v.optional(preconditionPolicy, "require"),
+}) as unknown as v.GenericSchema<
+  RollBackOptions,
+  CheckedPlace & RollBackOptions & { readonly preconditions: PreconditionPolicy }
+>;
 
 /**
  * The published manifests, newest first, by the time stamps of their folders. The current one need not be the first:
@@ -94,7 +101,8 @@ export async function history(store: ObjectStore, options: HistoryOptions = {}):
  * one can go forward again in the same way. A pointer that is malformed is replaced.
  *
  * @returns The manifest that is current now, with the time of the roll back.
- * @throws {ConfigValidationError} when not exactly one of `ref`, `runId` and `offset` is given.
+ * @throws {ConfigValidationError} when not exactly one of `ref`, `runId` and `offset` is given; when the store does not
+ * honour preconditions.
  * @throws {ReaderStateError} when the history has no such run, or is shorter, or a clean-up is removing the snapshot.
  * @throws {ObjectNotFoundError} when there is no manifest of this ref.
  * @throws {ManifestParseError} when the manifest cannot be read.
@@ -123,8 +131,10 @@ export async function rollBack(store: ObjectStore, options: RollBackOptions): Pr
       given[1] ?? "ref",
     );
   }
-  const manifests = manifestsOf(store, checked);
   const request = requestOf(checked);
+  const { manifestStore, preconditions: policy } = checked;
+  const fenced = manifestStore === undefined ? await fencedStore(store, { ...request, policy }) : store;
+  const manifests = manifestsOf(fenced, checked);
   // Read first, so that a publish between the choice and the move is noticed.
   const expected = await currentOrNull(manifests, request);
   const target = checked.ref ?? await findRef(manifests, checked, request);

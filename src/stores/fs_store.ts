@@ -104,6 +104,7 @@ function folderOf(dir: string | URL): string {
 
 class FsStore implements ObjectStore {
   readonly url: string;
+  readonly honoursPreconditions = true;
   readonly #root: string;
   readonly #clock: Clock;
   readonly #swept = new SweptFolders();

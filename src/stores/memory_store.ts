@@ -59,6 +59,7 @@ interface Stored {
 
 class MemoryStore implements ObjectStore {
   readonly url: string;
+  readonly honoursPreconditions = true;
   readonly #objects = new Map<string, Stored>();
   #writeCount = 0;
 

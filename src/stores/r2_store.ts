@@ -91,6 +91,7 @@ interface Sent {
 
 class R2Store implements ObjectStore {
   readonly url: string;
+  readonly honoursPreconditions = true;
   readonly #bucket: R2BucketBinding;
   readonly #root: string;
 

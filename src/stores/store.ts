@@ -129,6 +129,8 @@ export interface OpenUpload {
 
 /** A place where snapshots are published. */
 export interface ObjectStore extends ReadableStore {
+  /** True where preconditions hold by construction; other stores are tried before anything is published. */
+  readonly honoursPreconditions?: boolean;
   /** Writes a whole object, atomically. Strongly consistent: a `get` after it sees it. */
   put(key: string, bytes: Uint8Array, options?: WriteOptions): Promise<ObjectVersion>;
   /** Begins an object that is too large to hold in memory. */

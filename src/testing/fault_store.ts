@@ -94,6 +94,8 @@ interface Asked {
 
 class FaultyStore implements FaultStore {
   readonly url: string;
+  /** As of the store below. */
+  readonly honoursPreconditions?: boolean;
   readonly requests: StoreRequest[] = [];
   /** Only where the store below has them. */
   readonly getIfChanged?: NonNullable<ObjectStore["getIfChanged"]>;
@@ -106,6 +108,7 @@ class FaultyStore implements FaultStore {
 
   constructor(inner: ObjectStore, plan: FaultPlan) {
     this.url = inner.url;
+    if (inner.honoursPreconditions !== undefined) this.honoursPreconditions = inner.honoursPreconditions;
     this.#inner = inner;
     this.#plan = plan;
     this.#clock = plan.clock ?? systemClock();

@@ -49,6 +49,8 @@ export class SimulatedClient implements SimulatedClientStore {
   readonly url: string;
   readonly clock: RepeatingClock;
   readonly faults: SimulatedFaults;
+  /** As of the store below, unless preconditions are to be ignored. */
+  readonly honoursPreconditions?: boolean;
   /** Only where the store below has it. */
   readonly getIfChanged?: NonNullable<ObjectStore["getIfChanged"]>;
   readonly #requests: SimulatedRequests;
@@ -66,6 +68,9 @@ export class SimulatedClient implements SimulatedClientStore {
     this.url = inner.url;
     this.clock = clock;
     this.faults = faults;
+    if (inner.honoursPreconditions !== undefined && !faults.ignoresPreconditions) {
+      this.honoursPreconditions = inner.honoursPreconditions;
+    }
     if (inner.getIfChanged === undefined) return;
     this.getIfChanged = (key, etag, { signal } = {}) =>
       this.#requests.send(this, { kind: "GET", key, signal, mayBeStale: true }, () => inner.getIfChanged!(key, etag));

@@ -22,6 +22,7 @@ import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
+import { type PreconditionPolicy, preconditionPolicy } from "../snapshots/preconditions.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ShardRetry } from "./build_shards.ts";
 import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
@@ -109,6 +110,14 @@ export interface WriteSnapshotOptions<T> {
    */
   readonly onConflict?: "fail" | "replace" | undefined;
   /**
+   * What to do about a store that ignores preconditions, as some servers do that speak S3's protocol: without them
+   * two publishers may overwrite each other unnoticed. `"require"` refuses such a store before rows are read; `"warn"`
+   * goes on, comparing before and after writes, and says so in `result.warnings` and the event `write.unfenced`;
+   * `"assume"` does not find out. Finding out costs six small requests, once for each store object, and nothing for
+   * stores that say what they do and with a `manifestStore` of your own. @default {"require"}
+   */
+  readonly preconditions?: PreconditionPolicy | undefined;
+  /**
    * Judges the snapshot when all of it is uploaded and none of it published, by the reader that everybody will read it
    * with: `rowCountDrift(…)`, `sampleRows(…)`, or a function of your own. What it throws is what the write rejects
    * with; nothing is published then, and what was uploaded is removed. The reader closes when it returns.
@@ -153,6 +162,7 @@ export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly pointerKey: string;
   readonly fence: "publish" | "run";
   readonly onConflict: "fail" | "replace";
+  readonly preconditions: PreconditionPolicy;
   readonly clock: Clock;
 }
 
@@ -199,6 +209,7 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     workerBudget: v.optional(workerBudget, {}),
     fence: v.optional(v.picklist(["publish", "run"], '"publish" or "run"'), "publish"),
     onConflict: v.optional(v.picklist(["fail", "replace"], '"fail" or "replace"'), "fail"),
+    preconditions: v.optional(preconditionPolicy, "require"),
     reuse: v.optional(reuseMode, false),
     validate: v.optional(functionOf<(candidate: SnapshotReader) => Promise<void>>()),
     localRoot: v.optional(nonEmpty),

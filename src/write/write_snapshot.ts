@@ -11,6 +11,7 @@ import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
+import { fencedStore } from "../snapshots/preconditions.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { ArrayPool } from "./array_pool.ts";
 import { buildShards } from "./build_shards.ts";
@@ -40,6 +41,8 @@ export interface WriteResult {
   /** The published shards, ascending; empty ones are left out. */
   readonly winners: readonly ShardEntry[];
   readonly stats: WriteStats;
+  /** What should worry, in sentences: that the store does not honour preconditions, and this was let pass. */
+  readonly warnings: readonly string[];
   /** URL of the run record; null when it could not be written, which fails no write. */
   readonly runRecordRef: string | null;
 }
@@ -74,6 +77,7 @@ export interface WriteStats {
  *
  * @param rows Read once, no faster than they can be taken.
  * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
+ * @throws {ConfigValidationError} also when the store does not honour preconditions, see option `preconditions`.
  * @throws what `validate` throws.
  * @throws {PublishConflictError} when another writer published in between, unless `onConflict` is `"replace"`.
  * @throws the source's own error, when it throws; the reason of `signal`, when it is aborted.
@@ -109,7 +113,8 @@ export async function writeSnapshot<T>(rows: RowSource<T>, options: WriteSnapsho
 
 /** One write: what its steps share. */
 class WriteRun<T> {
-  readonly #options: CheckedWriteOptions<T>;
+  #options: CheckedWriteOptions<T>;
+  readonly #warnings: string[] = [];
   readonly #runId: string;
   readonly #signal: AbortSignal;
   readonly #progress: ProgressMeter;
@@ -132,11 +137,11 @@ class WriteRun<T> {
   }
 
   async execute(source: RowSource<T>): Promise<WriteResult> {
-    const { store, clock, pointerKey, fence, backend = defaultBackend() } = this.#options;
+    const { clock, fence, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
     const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding, this.#pool);
     const rows = gather(source, () => pack.rowsWanted);
-    const manifests = this.#options.manifestStore ?? objectManifestStore(store, { pointerKey, clock });
+    let manifests = this.#manifests();
     let router: Router;
     let seenFirst: CurrentPointer | null;
     try {
@@ -144,12 +149,14 @@ class WriteRun<T> {
       seenFirst = await this.#checkPlace(manifests);
       this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
       await this.#beginRecord();
+      manifests = await this.#fence(manifests);
       router = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
     } catch (error) {
       // Once the rows are being piped the pipe does it, and this is refused.
       await rows.cancel(error).catch(() => {});
       throw error;
     }
+    const { store } = this.#options;
     const collectedMs = this.#elapsedMs();
     // Read anew, so that a slow source does not lose against every other writer: the fence is around publishing.
     const expected = fence === "run" ? seenFirst : await manifests.loadCurrent({ signal });
@@ -232,7 +239,8 @@ class WriteRun<T> {
       publishMs: totalMs - builtMs,
       totalMs,
     };
-    return { runId: this.#runId, manifestRef, winners, stats, runRecordRef: this.#registry?.ref ?? null };
+    const runRecordRef = this.#registry?.ref ?? null;
+    return { runId: this.#runId, manifestRef, winners, stats, warnings: this.#warnings, runRecordRef };
   }
 
   /**
@@ -245,6 +253,26 @@ class WriteRun<T> {
     const key = `${this.#options.shardPrefix}/run_id=${this.#runId}/writable`;
     await using _ = await this.#options.store.upload(key, { headBytes: 0, signal });
     return current;
+  }
+
+  #manifests(): ManifestStore {
+    const { manifestStore, store, pointerKey, clock } = this.#options;
+    return manifestStore ?? objectManifestStore(store, { pointerKey, clock });
+  }
+
+  /** Finds out whether the store tells publishers of each other; not before there is a record of what that leaves. */
+  async #fence(manifests: ManifestStore): Promise<ManifestStore> {
+    const { manifestStore, store, preconditions: policy, shardPrefix } = this.#options;
+    if (manifestStore !== undefined) return manifests;
+    const onUnfenced = (warning: string): void => {
+      this.#warnings.push(warning);
+      this.#emit({ name: "write.unfenced", payload: { elapsed_ms: this.#elapsedMs(), warning } });
+    };
+    const folder = `${shardPrefix}/run_id=${this.#runId}`;
+    const fenced = await fencedStore(store, { policy, folder, onUnfenced, signal: this.#signal });
+    if (fenced === store) return manifests;
+    this.#options = { ...this.#options, store: fenced };
+    return this.#manifests();
   }
 
   async #beginRecord(): Promise<void> {

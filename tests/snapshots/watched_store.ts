@@ -35,6 +35,7 @@ export function watchedStore(
   }
   return {
     url,
+    ...(inner.honoursPreconditions && { honoursPreconditions: true }),
     get: (key, options) => pass("get", key, () => inner.get(key, options)),
     getRanges: (key, ranges, options) => pass("getRanges", key, () => inner.getRanges(key, ranges, options)),
     // As in the store below: whether it is there is a difference to readers.

@@ -139,8 +139,8 @@ test("P3 writeSnapshot() on S3: the answer to each request that writes gets lost
   }
   await writeLarge("s3://lost/all");
   const writes = proxy.take().filter(({ method }) => method !== "GET");
-  // The record twice, four requests of the upload, sidecar, guard, manifest and pointer.
-  equal(writes.length, 10, writes.map(({ method, path, query }) => `${method} ${path}${query}`).join("\n"));
+  // The record twice, five to try the store, four of the upload, sidecar, guard, manifest and pointer.
+  equal(writes.length, 15, writes.map(({ method, path, query }) => `${method} ${path}${query}`).join("\n"));
   for (let lost = 0; lost < writes.length; lost++) {
     let count = 0;
     proxy.fault = ({ method }) => method !== "GET" && count++ === lost ? "lost" : null;
