@@ -103,7 +103,10 @@ export class PromiseBook {
     const runs = new Set<string>();
     for (const ref of refs) {
       // A pin that was refused may be left by a program that crashed.
-      for (const key of this.#snapshots.get(ref)?.keys ?? []) needed.add(key);
+      for (const key of this.#snapshots.get(ref)?.keys ?? []) {
+        needed.add(key);
+        runs.add(runOf(key)!);
+      }
       runs.add(runOf(ref.slice(this.#store.url.length + 1))!);
     }
     const left = (await this.keys("")).filter((key) => {

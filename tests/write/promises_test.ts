@@ -24,6 +24,7 @@ test(
     const wanted = [
       "published",
       "lost",
+      "reused",
       "failed",
       "refreshed",
       "rolledBack",

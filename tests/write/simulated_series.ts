@@ -33,6 +33,7 @@ import { PromiseBook } from "./promise_book.ts";
 
 const KEYS = Array.from({ length: 24 }, (_, key) => key);
 const sharding = hashSharding({ shards: 2 });
+const REUSE_MODES = [false, "copy", "reference"] as const;
 const decoder = new TextDecoder();
 const START_MS = Date.UTC(2026, 0, 1);
 /** Longer than a request can be late, several times. */
@@ -64,7 +65,7 @@ export type CleanUpOf = (client: SimulatedClientStore, rules: CleaningRules) => 
 
 /** The library's own. */
 const ownCleanUp: CleanUpOf = async (client, rules) => {
-  const { manifests, runs, attempts } = await cleanUp(client, { ...rules, preconditions: "assume" });
+  const { manifests, runs, attempts } = await cleanUp(client, rules);
   return manifests.length + runs.length + attempts.length;
 };
 
@@ -74,6 +75,7 @@ export class SimulatedSeries {
   /** How often something happened; `removed` counts snapshots, runs and attempts. */
   readonly counts = {
     published: 0,
+    reused: 0,
     lost: 0,
     failed: 0,
     refreshed: 0,
@@ -108,7 +110,9 @@ export class SimulatedSeries {
       this.#guarded(client, async () => {
         for (let round = 0; round < rounds && !client.isCrashed; round++) {
           await nextRound(client, random, round);
-          await this.#write(client, { tag: `${name}.${round}`, manifestStore: manifestStoreOf(client), random });
+          // Some write what others have written, too, so that there are shards to take over.
+          const tag = random.chance(0.4) ? "same" : `${name}.${round}`;
+          await this.#write(client, { tag, manifestStore: manifestStoreOf(client), random });
         }
       });
   }
@@ -148,11 +152,7 @@ export class SimulatedSeries {
         for (let round = 0; round < rounds && !client.isCrashed; round++) {
           await nextRound(client, random, round);
           try {
-            const { ref } = await rollBack(client, {
-              offset: random.below(4),
-              clock: client.clock,
-              preconditions: "assume",
-            });
+            const { ref } = await rollBack(client, { offset: random.below(4), clock: client.clock });
             ok(this.#pointers.some((pointer) => pointer.ref === ref), "P2: it was the current one");
             this.counts.rolledBack++;
           } catch (error) {
@@ -260,16 +260,15 @@ export class SimulatedSeries {
       key: (key: number) => key,
       value: () => tag,
       clock,
-      // What becomes of it where they are ignored is for the invariants to find out.
-      preconditions: "assume" as const,
       ...(random.chance(0.3) && { retry: { retriesMax: 1 } }),
       ...(random.chance(0.2) && { onConflict: "replace" as const }),
       // Its shards lie there for hours, with nothing but its record that tells that it is alive.
       ...(isSlow && { validate: () => clock.sleep(ROUND_MS + random.below(ROUND_MS)) }),
-      ...(manifestStore && { manifestStore }),
+      ...(manifestStore ? { manifestStore } : { reuse: REUSE_MODES[random.below(3)]! }),
     };
     try {
-      const { manifestRef } = await writeSnapshot(KEYS, options);
+      const { manifestRef, stats } = await writeSnapshot(KEYS, options);
+      if (stats.shardsReused > 0) this.counts.reused++;
       this.#published.push(manifestRef);
       this.counts.published++;
     } catch (error) {
