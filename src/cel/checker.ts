@@ -5,7 +5,7 @@
 import type { CheckedNode, MacroName, Place, SyntaxNode } from "./ast.ts";
 import { compileError } from "./cel_error.ts";
 import { type CelType, typeName, unify } from "./cel_type.ts";
-import { isKnown, resultType } from "./overloads.ts";
+import { isKnown, isMapKey, resultType } from "./overloads.ts";
 import { patternOf } from "./re2_subset.ts";
 import { isExactZone } from "./time.ts";
 
@@ -22,7 +22,6 @@ export interface CheckedExpression {
 }
 
 const TYPE_NAMES = new Set("int uint double bool string bytes list map null_type type".split(" "));
-const MAP_KEYS = new Set<CelType>(["int", "uint", "bool", "string", "none"]);
 
 /**
  * Checks an expression.
@@ -166,7 +165,7 @@ class Checker {
     const keys = node.keys.map((key) => this.check(key));
     const values = node.values.map((value) => this.check(value));
     const key = this.#common(keys, "keys of a map");
-    if (!MAP_KEYS.has(key)) {
+    if (!isMapKey(key)) {
       throw this.#fail(keys[0]!, `keys of a map must be int, uint, bool or string, not ${typeName(key)}`);
     }
     const type: CelType = { kind: "map", key, value: this.#common(values, "values of a map") };

@@ -55,6 +55,11 @@ const ORDERED = new Set<CelType>(
   ["bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration", "none"] satisfies ScalarType[],
 );
 
+/** True for types that keys of maps may have. */
+export function isMapKey(type: CelType): boolean {
+  return type === "int" || type === "uint" || type === "bool" || type === "string" || type === "none";
+}
+
 /** True when there is a function, or a method, of that name for whatever types. */
 export function isKnown(name: string, isMethod: boolean): boolean {
   return Object.hasOwn(isMethod ? METHODS : FUNCTIONS, name) || (!isMethod && name === "type");
@@ -98,18 +103,25 @@ function binaryResult(name: string, a: CelType, b: CelType): CelType | null {
       return type !== null && ORDERED.has(type) ? "bool" : null;
     }
     case "+":
-      return typeof a === "string" && typeof b === "string" ? null : unify(a, b);
+      return isList(a) && isList(b) ? unify(a, b) : null;
     case "in":
       if (b === "none") return "bool";
-      if (typeof b === "string") return null;
+      if (typeof b === "string" || (b.kind === "map" && !isMapKey(a))) return null;
       return unify(a, b.kind === "list" ? b.item : b.key) === null ? null : "bool";
     case "index":
       if (a === "none") return "none";
-      if (typeof a === "string" || unify(a.kind === "list" ? "int" : a.key, b) === null) return null;
+      if (
+        typeof a === "string" || (a.kind === "map" && !isMapKey(b)) ||
+        unify(a.kind === "list" ? "int" : a.key, b) === null
+      ) return null;
       return a.kind === "list" ? a.item : a.value;
     default:
       return null;
   }
+}
+
+function isList(type: CelType): boolean {
+  return type === "none" || (typeof type !== "string" && type.kind === "list");
 }
 
 function ternaryResult(name: string, [condition, yes, no]: readonly CelType[]): CelType | null {

@@ -105,9 +105,13 @@ class Parser {
     if (sign === "") return this.#member(this.#primary(null));
     let count = 0;
     while (this.#take(sign)) count++;
+    // A single minus, or one behind other signs, belongs to the number: so the least int can be written.
+    let minus = sign === "-" && count === 1 ? first : null;
+    if (sign === "!" && this.#token.text === "-") minus = this.#tokens[this.#next++]!;
     const isNumber = this.#token.kind === "int" || this.#token.kind === "double";
-    if (sign === "-" && count === 1 && isNumber) return this.#member(this.#primary(first));
-    const operand = this.#member(this.#primary(null));
+    if (minus !== null && sign === "!" && !isNumber) throw this.#unexpected();
+    const operand = this.#member(this.#primary(isNumber ? minus : null));
+    if (isNumber && minus === first) return operand;
     if (count % 2 === 0) return operand;
     return call(sign === "-" ? "neg" : "!", [operand], { start: first.start, end: operand.end });
   }
@@ -199,23 +203,31 @@ class Parser {
   #items(closing: string, mayTrail: boolean): { items: SyntaxNode[]; end: number } {
     const items: SyntaxNode[] = [];
     for (;;) {
-      const { text, end } = this.#token;
+      const { end } = this.#token;
       if (this.#take(closing)) return { items, end };
-      if (items.length > 0) this.#expect(",");
-      else if (mayTrail && text === ",") this.#expect(",");
-      if (mayTrail && this.#token.text === closing) continue;
-      items.push(this.#expression());
+      if (this.#isAtNext(items.length, closing, mayTrail)) items.push(this.#expression());
     }
+  }
+
+  /**
+   * Takes the comma before all elements but the first, and says whether one follows. Where a comma may trail, it may
+   * even stand alone.
+   */
+  #isAtNext(count: number, closing: string, mayTrail: boolean): boolean {
+    if (count === 0 && !(mayTrail && this.#take(","))) return true;
+    if (count > 0) this.#expect(",");
+    const isEnd = mayTrail && this.#token.text === closing;
+    if (!isEnd && count === 0) throw this.#unexpected();
+    return !isEnd;
   }
 
   #map(start: number): SyntaxNode {
     const keys: SyntaxNode[] = [];
     const values: SyntaxNode[] = [];
     for (;;) {
-      const { text, end } = this.#token;
+      const { end } = this.#token;
       if (this.#take("}")) return { kind: "map", keys, values, start, end };
-      if (keys.length > 0 || text === ",") this.#expect(",");
-      if (this.#token.text === "}") continue;
+      if (!this.#isAtNext(keys.length, "}", true)) continue;
       keys.push(this.#expression());
       this.#expect(":");
       values.push(this.#expression());
