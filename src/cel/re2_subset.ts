@@ -186,7 +186,9 @@ class PatternReader {
     const members = point === "\\" ? CLASS_ESCAPES[this.#points[this.#next + 1] ?? ""] : undefined;
     if (members !== undefined) {
       this.#next += 2;
-      if (this.#points[this.#next] === "-") throw this.#fail('"-" in a class must stand between characters');
+      if (this.#points[this.#next] === "-" && this.#points[this.#next + 1] !== "]") {
+        throw this.#fail('"-" in a class must stand between characters');
+      }
       return members;
     }
     const low = this.#setPoint(isFirst);

@@ -85,7 +85,7 @@ export function timestampToText(timestamp: bigint): string {
 
 /** `duration(string)`: numbers with units, such as `1h30m` or `-1.5s`. */
 export function textToDuration(text: string, place: Place): bigint {
-  const match = text === "0" ? ["", "", "0s"] : DURATION.exec(text);
+  const match = DURATION.exec(/^[+-]?0$/.test(text) ? "0s" : text);
   if (!match) throw new Fault(`"${text.slice(0, 40)}" is no duration`, place);
   let total = 0n;
   for (const [, whole, fraction = "", unit] of match[2]!.matchAll(/(\d*)\.?(\d*)(ns|us|ms|s|m|h)/g)) {
@@ -94,6 +94,7 @@ export function textToDuration(text: string, place: Place): bigint {
     if (fraction.length > 15 || parts % scale !== 0n) {
       throw new Refusal("a duration must not have parts of nanoseconds", place);
     }
+    if (!isInt64(BigInt(whole || "0"))) throw new Fault(`"${text.slice(0, 40)}" is no duration`, place);
     total += BigInt(whole || "0") * UNITS[unit!]! + parts / scale;
   }
   if (total > DURATION_MAX) throw new Fault("the duration is longer than 10,000 years", place);
