@@ -225,8 +225,10 @@ class RunDecider {
 
   async decideAttempts(): Promise<RemovedAttempt[]> {
     const { survey: { pointer, shardRuns }, rules } = this.#decision;
+    // Shards of an old run that were taken over stay; the others are old, and no attempts.
+    const old = rules.oldRuns ? [...this.#referenced].filter((runId) => !this.#published.has(runId)) : [];
     const candidates = rules.attempts === "current"
-      ? pointer === null ? [] : [pointer.runId]
+      ? pointer === null ? [] : [pointer.runId, ...old].sort()
       : [...new Set([...this.#published, ...this.#referenced])].sort();
     const removed: RemovedAttempt[] = [];
     for (const runId of candidates) {
@@ -272,7 +274,7 @@ class RunDecider {
         const [prefix, shardFolder] = ATTEMPT.exec(key) ?? [];
         if (prefix === undefined || this.#isNamed(prefix)) continue;
         const shardId = shards.get(shardFolder!) ?? null;
-        if (which === "current" && shardId === null) continue;
+        if (which === "current" && shardId === null && this.#published.has(runId)) continue;
         const attempt = stale.get(prefix) ?? { runId, shardId, objects: 0, sizeBytes: 0 };
         attempt.objects++;
         attempt.sizeBytes += sizeBytes;
