@@ -19,13 +19,23 @@ export type { PackedRows, RoutedRows, ShardBatch } from "../rows.ts";
 export { type RateLimit, RateLimiter, TokenBucket } from "../token_bucket.ts";
 export { gather, type RowSource } from "./gather.ts";
 export { PackStream, type RowReader } from "./pack_stream.ts";
+export type { ShardRetry } from "./build_shards.ts";
 export { RateLimitStream } from "./rate_limit_stream.ts";
 export { RouteStream } from "./route_stream.ts";
 export { type BatchLimits, ShardBatchStream } from "./shard_batch_stream.ts";
 export { type MemoryLimits, ShardSinks } from "./shard_sinks.ts";
 export { type SnapshotSink, snapshotSink } from "./snapshot_sink.ts";
+export {
+  publishAttempts,
+  type PublishAttemptsOptions,
+  type PublishedAttempts,
+  requireCoverage,
+  type RunFacts,
+} from "./publish_attempts.ts";
+export { RunRegistry, type RunRegistryOptions } from "./run_registry.ts";
 export { rowCountDrift, type RowCountDriftOptions, sampleRows, type SnapshotValidator } from "./validators.ts";
 export { bytesValue, jsonValue } from "./values.ts";
 export { pickWinners, type ShardAttempt } from "./winners.ts";
 export type { WriteProgress, WriteSnapshotOptions } from "./write_options.ts";
+export { writeShard, type WriteShardOptions } from "./write_shard.ts";
 export { type WriteResult, writeSnapshot, type WriteStats } from "./write_snapshot.ts";

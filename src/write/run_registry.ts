@@ -5,9 +5,9 @@
  * the whole record, so a later one makes up for one that was lost.
  * @module
  */
-import { type Clock, every } from "../clock.ts";
+import { type Clock, every, systemClock } from "../clock.ts";
 import { PublishConflictError, PublishCurrentError } from "../errors.ts";
-import type { EventSink } from "../events.ts";
+import { type EventSink, guardedEventSink } from "../events.ts";
 import { joinUrl, runRecordKey } from "../snapshots/layout.ts";
 import { renderRunRecord, RUN_RECORD_CONTENT_TYPE, type RunRecord } from "../snapshots/run_record.ts";
 import type { ObjectStore } from "../stores/store.ts";
@@ -20,21 +20,47 @@ const HEARTBEAT_MS = 60_000;
 const MESSAGE_CHARACTERS_MAX = 4000;
 
 /** What a record says of the run, and where it is kept. */
-export interface RunRegistryOptions extends Pick<RunRecord, "runId" | "shardPrefix" | "dbPathTemplate"> {
+export interface RunRegistryOptions {
   readonly store: ObjectStore;
-  /** Folder of the records. */
-  readonly runRegistryPrefix: string;
-  readonly clock: Clock;
-  /** When the write began, on the clock's monotonic scale. */
-  readonly startedMs: number;
-  readonly onEvent: EventSink;
+  readonly runId: string;
+  /** Who writes, for people who read the record. @default {"typescript"} */
+  readonly writerType?: string | undefined;
+  /** @default {"shards"} */
+  readonly shardPrefix?: string | undefined;
+  /** @default {"db={db_id:05d}"} */
+  readonly dbPathTemplate?: string | undefined;
+  /** Folder of the records. @default {"runs"} */
+  readonly runRegistryPrefix?: string | undefined;
+  /** Takes the event `write.run_record_failed`. */
+  readonly onEvent?: EventSink | undefined;
+  /** When the write began, on the clock's monotonic scale: events count from there. Default: now. */
+  readonly startedMs?: number | undefined;
   /** Ends requests that say the run is alive. That it has ended is said all the same. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
+  /** Time, for tests. */
+  readonly clock?: Clock | undefined;
 }
 
-/** The record of one run, from its beginning to its outcome. No method rejects. */
+/**
+ * The record of one run, from its beginning to its outcome. Others see by it that the run is at work: `cleanUp` leaves
+ * its shards alone. No method rejects.
+ *
+ * @example
+ * ```ts
+ * import { memoryStore } from "../stores/memory_store.ts";
+ * import { RunRegistry } from "./run_registry.ts";
+ *
+ * const record = new RunRegistry({ store: memoryStore(), runId: "example" });
+ * await record.begin();
+ * await record.fail(new Error("an example"));
+ * if (record.ref === null) throw new Error("the record was not written");
+ * ```
+ */
 export class RunRegistry {
   readonly #options: RunRegistryOptions;
+  readonly #clock: Clock;
+  readonly #startedMs: number;
+  readonly #emit: EventSink;
   readonly #key: string;
   readonly #beating = new AbortController();
   #record: RunRecord;
@@ -44,21 +70,25 @@ export class RunRegistry {
   #beat: Promise<void> | null = null;
   #stop: () => void = () => {};
 
+  /** Writes nothing yet. */
   constructor(options: RunRegistryOptions) {
+    const { store, runId, runRegistryPrefix = "runs", clock = systemClock() } = options;
     this.#options = options;
-    const { store, clock, runId, shardPrefix, dbPathTemplate } = options;
+    this.#clock = clock;
+    this.#startedMs = options.startedMs ?? clock.monotonicMs();
+    this.#emit = guardedEventSink(options.onEvent);
     const nowMicros = clock.nowMicros();
-    this.#key = runRecordKey(options.runRegistryPrefix, nowMicros, runId);
+    this.#key = runRecordKey(runRegistryPrefix, nowMicros, runId);
     this.#record = {
       runId,
-      writerType: "typescript",
+      writerType: options.writerType ?? "typescript",
       status: "running",
       startedAtMicros: nowMicros,
       updatedAtMicros: nowMicros,
       leaseExpiresAtMicros: nowMicros + LEASE_MS * 1000,
       s3Prefix: store.url,
-      shardPrefix,
-      dbPathTemplate,
+      shardPrefix: options.shardPrefix ?? "shards",
+      dbPathTemplate: options.dbPathTemplate ?? "db={db_id:05d}",
       manifestRef: null,
       errorType: null,
       errorMessage: null,
@@ -73,7 +103,7 @@ export class RunRegistry {
   /** Writes the record and keeps it alive from then on. */
   async begin(): Promise<void> {
     await this.#write();
-    this.#stop = every(this.#options.clock, HEARTBEAT_MS, () => this.#renew());
+    this.#stop = every(this.#clock, HEARTBEAT_MS, () => this.#renew());
   }
 
   /** The run has published. */
@@ -92,7 +122,7 @@ export class RunRegistry {
   /** Renews the lease, unless the last time is still under way. */
   #renew(): void {
     if (this.#beat !== null) return;
-    const nowMicros = this.#options.clock.nowMicros();
+    const nowMicros = this.#clock.nowMicros();
     const leaseExpiresAtMicros = nowMicros + LEASE_MS * 1000;
     this.#record = { ...this.#record, updatedAtMicros: nowMicros, leaseExpiresAtMicros };
     this.#beat = this.#write().finally(() => this.#beat = null);
@@ -102,15 +132,15 @@ export class RunRegistry {
     this.#stop();
     this.#beating.abort();
     await this.#beat;
-    const nowMicros = this.#options.clock.nowMicros();
+    const nowMicros = this.#clock.nowMicros();
     this.#record = { ...this.#record, ...outcome, updatedAtMicros: nowMicros, leaseExpiresAtMicros: nowMicros };
     await this.#write();
   }
 
   async #write(): Promise<void> {
-    const { store, clock, startedMs, onEvent, signal } = this.#options;
+    const { store, signal } = this.#options;
     const isBeat = this.#record.status === "running";
-    const beating = AbortSignal.any([this.#beating.signal, signal]);
+    const beating = AbortSignal.any(signal === undefined ? [this.#beating.signal] : [this.#beating.signal, signal]);
     // A sign of life that arrives late must not undo the outcome; the outcome may replace anything.
     const version = isBeat ? this.#version : null;
     this.#version = null;
@@ -124,9 +154,9 @@ export class RunRegistry {
       this.#ref = joinUrl(store.url, this.#key);
     } catch (error) {
       if (isBeat && beating.aborted) return;
-      const elapsedMs = Math.round(clock.monotonicMs() - startedMs);
+      const elapsedMs = Math.round(this.#clock.monotonicMs() - this.#startedMs);
       const message = error instanceof Error ? error.message : String(error);
-      onEvent({ name: "write.run_record_failed", payload: { elapsed_ms: elapsedMs, error: message } });
+      this.#emit({ name: "write.run_record_failed", payload: { elapsed_ms: elapsedMs, error: message } });
     }
   }
 }
