@@ -69,6 +69,7 @@ export type { ShardStats } from "./src/read/shard_tallies.ts";
 export type { KeyReader } from "./src/read/key_reader.ts";
 export type { SnapshotReader, WarmTarget } from "./src/read/snapshot_reader.ts";
 export type { RowSource } from "./src/write/gather.ts";
+export { fullVerify, type FullVerifyOptions } from "./src/write/full_verify.ts";
 export { type SnapshotSink, snapshotSink } from "./src/write/snapshot_sink.ts";
 export {
   rowCountDrift,

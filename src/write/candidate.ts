@@ -21,6 +21,20 @@ export interface CandidateOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a candidate's reader reads. */
+export interface Candidate extends Omit<CandidateOptions, "validate" | "clock"> {
+  readonly manifest: Manifest;
+  /** Where the manifest would lie; it does not. */
+  readonly ref: string;
+}
+
+const candidates = new WeakMap<SnapshotReader, Candidate>();
+
+/** What is behind the reader that `validate` was given; undefined for other readers. */
+export function candidateOf(reader: SnapshotReader): Candidate | undefined {
+  return candidates.get(reader);
+}
+
 /**
  * Lets `validate` judge a snapshot by the reader that everybody will read it with. Its shards lie in the store; its
  * manifest does not yet, and so it is given to the reader as it is.
@@ -29,10 +43,12 @@ export interface CandidateOptions {
  */
 export async function validateCandidate(manifest: Manifest, options: CandidateOptions): Promise<void> {
   const { store, validate, backend, clock, signal } = options;
-  const manifestStore = manifestReaderOf(manifest, joinUrl(store.url, `${MANIFESTS_PREFIX}candidate/manifest`));
+  const ref = joinUrl(store.url, `${MANIFESTS_PREFIX}candidate/manifest`);
+  const manifestStore = manifestReaderOf(manifest, ref);
   // What is not looked at need not be fetched.
   const access = canRange(backend) ? "range" : "auto";
   await using candidate = await openSnapshot({ store, manifestStore, backend, access, clock, signal });
+  candidates.set(candidate, { manifest, ref, store, backend, signal });
   const aborted = Promise.withResolvers<never>();
   const onAbort = (): void => aborted.reject(signal.reason);
   signal.addEventListener("abort", onAbort);

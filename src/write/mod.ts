@@ -17,6 +17,7 @@
  */
 export type { PackedRows, RoutedRows, ShardBatch } from "../rows.ts";
 export { type RateLimit, RateLimiter, TokenBucket } from "../token_bucket.ts";
+export { fullVerify, type FullVerifyOptions } from "./full_verify.ts";
 export { gather, type RowSource } from "./gather.ts";
 export { PackStream, type RowReader } from "./pack_stream.ts";
 export type { ShardRetry } from "./build_shards.ts";

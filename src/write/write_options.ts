@@ -119,8 +119,8 @@ export interface WriteSnapshotOptions<T> {
   readonly preconditions?: PreconditionPolicy | undefined;
   /**
    * Judges the snapshot when all of it is uploaded and none of it published, by the reader that everybody will read it
-   * with: `rowCountDrift(…)`, `sampleRows(…)`, or a function of your own. What it throws is what the write rejects
-   * with; nothing is published then, and what was uploaded is removed. The reader closes when it returns.
+   * with: `rowCountDrift(…)`, `sampleRows(…)`, `fullVerify()`, or a function of your own. What it throws is what the
+   * write rejects with; nothing is published then, and what was uploaded is removed. The reader closes when it returns.
    */
   readonly validate?: ((candidate: SnapshotReader) => Promise<void>) | undefined;
   /**
