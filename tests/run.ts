@@ -56,7 +56,7 @@ async function checks(): Promise<Check[]> {
     { name: "lint", args: ["lint"] },
     { name: "types", args: ["check", "--doc", ...code] },
     // They are run by readme_test.ts.
-    { name: "types in documents", args: ["check", "--doc-only", "README.md", ...await existing("docs")] },
+    { name: "types in documents", args: ["check", "--doc-only", "README.md", "docs/adding_a_writer.md"] },
     { name: "examples", args: ["test", "-A", "--doc", ...await existing("mod.ts", "src")], countsTests: true },
     { name: "publish (dry run)", args: ["publish", "--dry-run", "--allow-dirty"] },
   ];
