@@ -33,6 +33,7 @@ export function callOf(node: CheckedCall, args: Run[], source: string): Run {
     const value = args[0] as Run<boolean>;
     return () => !value();
   }
+  if (name === "dyn") return args[0]!;
   if (name === "size") return sizeOf(type, args[0]!);
   if (name === "type") {
     const named = typeof type === "string" ? type : type.kind;

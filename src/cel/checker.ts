@@ -133,8 +133,7 @@ class Checker {
     const isOperator = !/^[a-z]\w*$/i.test(name) || name === "neg" || name === "index" || name === "in";
     if (!isOperator && !isKnown(name, isMethod)) {
       if (target) this.check(target);
-      const known = name === "dyn" ? ": types must be known when compiling" : "";
-      throw this.#fail(node, `there is no ${isMethod ? "method" : "function"} "${name}"${known}`);
+      throw this.#fail(node, `there is no ${isMethod ? "method" : "function"} "${name}"`);
     }
     const args = (target ? [target, ...node.args] : node.args).map((arg) => this.check(arg));
     const types = args.map((arg) => arg.type);

@@ -62,7 +62,7 @@ export function isMapKey(type: CelType): boolean {
 
 /** True when there is a function, or a method, of that name for whatever types. */
 export function isKnown(name: string, isMethod: boolean): boolean {
-  return Object.hasOwn(isMethod ? METHODS : FUNCTIONS, name) || (!isMethod && name === "type");
+  return Object.hasOwn(isMethod ? METHODS : FUNCTIONS, name) || (!isMethod && (name === "type" || name === "dyn"));
 }
 
 /** The type of what a function or operator gives for arguments of these types; null when it does not take them. */
@@ -76,6 +76,8 @@ export function resultType(name: string, args: readonly CelType[], isMethod: boo
   if (first === undefined) return null;
   if (second === undefined) {
     if (name === "type" && !isMethod) return "type";
+    // It puts off to run time which types meet. Where the same ones meet that are known here, nothing changes.
+    if (name === "dyn" && !isMethod) return first;
     return name === "size" && typeof first !== "string" ? "int" : null;
   }
   return args.length === 2 ? binaryResult(name, first, second) : args.length === 3 ? ternaryResult(name, args) : null;

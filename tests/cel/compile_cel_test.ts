@@ -4,10 +4,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { createXXHash3, type IHasher } from "hash-wasm";
 import { checkExpression, type ColumnType } from "../../src/cel/checker.ts";
-import { compileCel, compileProgram, type NulRule } from "../../src/cel/compile_cel.ts";
+import { type CelExpression, compileCel, compileProgram, type NulRule } from "../../src/cel/compile_cel.ts";
 import { parseExpression } from "../../src/cel/parser.ts";
 import { CelEvaluationError, ConfigValidationError } from "../../src/errors.ts";
-import { Choices, COLUMNS, randomExpression, randomRow } from "./random_expressions.ts";
+import { Choices, COLUMNS, randomExpression, randomRow, VALUES } from "./random_expressions.ts";
 import { evaluateSlowly } from "./slow_evaluator.ts";
 import { SlowFailure } from "./slow_failure.ts";
 
@@ -24,9 +24,13 @@ function cutRow(row: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
-function slowAnswer(expr: string, row: Record<string, unknown>, hasher: IHasher): unknown {
-  const columns = new Map(Object.entries(COLUMNS)) as Map<string, ColumnType>;
-  const { root } = checkExpression(expr, parseExpression(expr), columns);
+interface Judge {
+  hasher: IHasher;
+  columns: Readonly<Record<string, ColumnType>>;
+}
+
+function slowAnswer(expr: string, row: Record<string, unknown>, { hasher, columns }: Judge): unknown {
+  const { root } = checkExpression(expr, parseExpression(expr), new Map(Object.entries(columns)));
   try {
     return evaluateSlowly(root, { row: cutRow(row), locals: new Map(), hasher });
   } catch (error) {
@@ -35,8 +39,7 @@ function slowAnswer(expr: string, row: Record<string, unknown>, hasher: IHasher)
   }
 }
 
-function answer(expr: string, row: Record<string, unknown>): unknown {
-  const compiled = compileCel(expr, COLUMNS);
+function answerOf(compiled: CelExpression, row: Record<string, unknown>): unknown {
   try {
     const value = compiled.evaluate(row);
     if (compiled.type !== "int" && compiled.type !== "uint") return value;
@@ -59,14 +62,54 @@ test("compileCel() gives what a slow evaluator of the same tree gives", async ()
       const choices = new Choices(list);
       const row = randomRow(choices);
       const expr = randomExpression(choices);
-      const expected = slowAnswer(expr, row, hasher);
-      deepEqual(answer(expr, row), expected, expr);
+      const expected = slowAnswer(expr, row, { hasher, columns: COLUMNS });
+      deepEqual(answerOf(compileCel(expr, COLUMNS), row), expected, expr);
       if (expected !== "failure") valueCount++;
     }),
     { numRuns: runsMax },
   );
   ok(valueCount > runsMax / 2, `only ${valueCount} of ${runsMax} expressions had a value`);
 });
+
+test("compileCel() gives what the slow evaluator gives for every operator and every pair of values", async () => {
+  const hasher = await createXXHash3();
+  const conversions: Readonly<Record<string, string>> = {
+    int: "uint double string",
+    uint: "int double string",
+    double: "int uint string",
+    string: "int uint double bool bytes",
+    bytes: "string",
+    bool: "string",
+  };
+  for (const [type, values] of Object.entries(VALUES)) {
+    const operators = ["==", "!=", "<", "<=", ">", ">=", ..."+-*/%"].map((operator) => `a ${operator} b`);
+    const functions = [...conversions[type]!.split(" "), "shard_hash", "size", "-"].map((name) => `${name}(a)`);
+    const methods = ["startsWith", "endsWith", "contains"].map((name) => `a.${name}(b)`);
+    const others = ["a in [b]", "a in [b, a]", "{a: 1}[b]", "shard_hash(a) % 3u", "shard_hash(a + b) % 1000003u"];
+    const columns = { a: type, b: type } as Record<string, ColumnType>;
+    let compiledCount = 0;
+    for (const expr of [...operators, ...functions, ...methods, ...others]) {
+      const compiled = compiledOrNull(expr, columns);
+      if (compiled === null) continue;
+      compiledCount++;
+      for (const a of values) {
+        for (const b of /\bb\b/.test(expr) ? values : [values[0]]) {
+          deepEqual(answerOf(compiled, { a, b }), slowAnswer(expr, { a, b }, { hasher, columns }), `${type}: ${expr}`);
+        }
+      }
+    }
+    ok(compiledCount >= 8, `only ${compiledCount} expressions for ${type}`);
+  }
+});
+
+function compiledOrNull(expr: string, columns: Record<string, ColumnType>): CelExpression | null {
+  try {
+    return compileCel(expr, columns);
+  } catch (error) {
+    if (error instanceof ConfigValidationError) return null;
+    throw error;
+  }
+}
 
 function failureOf(expr: string, columns: Record<string, ColumnType> = { key: "int" }): ConfigValidationError {
   try {
@@ -85,7 +128,8 @@ test("compileCel() names line, column and piece of what it refuses", () => {
     ["1 +", /expected an expression, at line 1, column 4: the end$/],
     ["key @ 1", /unknown character, at line 1, column 5: "@"$/],
     ["'abc", /not closed.* at line 1, column 1: "'abc"$/],
-    ["dyn(key)", /types must be known.*"dyn\(key\)"$/],
+    ["dyn(key) == 1.0", /"==" does not take \(int, double\)/],
+    ["lowerAscii('A')", /there is no function "lowerAscii", at line 1, column 1: "lowerAscii\('A'\)"$/],
     ["timestamp(key).getHours('Asia/Tokyo')", /time zone.*column 25: "'Asia\/Tokyo'"$/],
     ["'a'.matches('(?i)a')", /regular expression.*column 13: "'\(\?i\)a'"$/],
     ["'a'.matches('(a+)+')", /without bound inside another/],
@@ -133,7 +177,10 @@ test("compileCel().evaluate() looks only at columns that it needs", () => {
   equal(evaluate({ key: 1 }), 0);
   throws(() => evaluate({ key: 4 }), /the row has no column "other"/);
   throws(() => evaluate({ key: 4, other: "5" }), /column "other" must be a whole number.* of type string/);
-  throws(() => compileCel("toString", { toString: "string" as ColumnType }).evaluate({}), /the row has no column "toString"/);
+  throws(
+    () => compileCel("toString", { toString: "string" as ColumnType }).evaluate({}),
+    /the row has no column "toString"/,
+  );
 });
 
 test("compileCel().evaluate() takes numbers as they are meant, and no others", () => {

@@ -149,6 +149,7 @@ function expression(type: Type, context: Context): string {
   const inner: Context = { ...context, depth: context.depth - 1 };
   const of = (wanted: Type): string => expression(wanted, inner);
   if (choices.below(12) === 1) return `(${of("bool")} ? ${of(type)} : ${of(type)})`;
+  if (choices.below(40) === 1) return `dyn(${of(type)})`;
   return choices.of(PRODUCTIONS[type])(of, inner);
 }
 

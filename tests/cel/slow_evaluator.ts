@@ -139,6 +139,8 @@ function call(
     case "contains":
       return points(a).some((_, i) => points(a).slice(i, i + points(b).length).join() === points(b).join()) ||
         points(b).length === 0;
+    case "dyn":
+      return a;
     case "matches":
       return MATCHES[b as string]!(points(a));
     case "shard_hash":
