@@ -19,11 +19,12 @@ async function work(store: ObjectStore): Promise<void> {
   await upload.finish(new Uint8Array(1));
   for await (const _page of store.list(""));
   await store.listFolders("");
+  await store.copy!("b", "d");
   await store.delete("a");
   await store.deletePrefix("c");
 }
 
-const KINDS = ["PUT", "GET", "GET", "UPLOAD", "PART", "FINISH", "LIST", "LIST", "LIST", "DELETE", "DELETE"];
+const KINDS = ["PUT", "GET", "GET", "UPLOAD", "PART", "FINISH", "LIST", "LIST", "LIST", "COPY", "DELETE", "DELETE"];
 
 test("faultStore() notes every request", async () => {
   const store = faultStore(memoryStore());
@@ -46,7 +47,7 @@ test("faultStore() fails each request in turn, before and after its effect", asy
         KINDS.slice(0, index + 1),
       );
       const exists = await inner.get(kind === "FINISH" ? "b" : "a").then(() => true, () => false);
-      const isDeletion = kind === "DELETE" && index === 9;
+      const isDeletion = kind === "DELETE" && index === 10;
       if (kind === "PUT" || kind === "FINISH") equal(exists, moment === "after");
       if (isDeletion) equal(exists, moment === "before");
     }
