@@ -20,9 +20,9 @@ import {
 } from "../stores/store.ts";
 
 /**
- * What a request does: `GET` for `get`, `getIfChanged` and `getRanges`, `LIST` for each page of `list`, for
- * `listFolders` and `listUploads`, `DELETE` for both ways to delete and for `abortUpload`. An upload is `UPLOAD` to
- * begin, `PART` for each chunk, then `FINISH` or `ABORT`.
+ * What a request does: `GET` for `get`, `getIfChanged` and `getRanges`, `COPY` for `copy`, `LIST` for each page of
+ * `list`, for `listFolders` and `listUploads`, `DELETE` for both ways to delete and for `abortUpload`. An upload is
+ * `UPLOAD` to begin, `PART` for each chunk, then `FINISH` or `ABORT`.
  */
 export type RequestKind = "GET" | "PUT" | "COPY" | "LIST" | "DELETE" | "UPLOAD" | "PART" | "FINISH" | "ABORT";
 

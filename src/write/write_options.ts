@@ -258,7 +258,7 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
   if (checked.runId !== undefined) checkRunId(checked.runId);
   if (checked.reuse === "reference" && checked.manifestStore !== undefined) {
     throw new ConfigValidationError(
-      'Cannot use option "reuse" as it must not be "reference" with a manifestStore, which clean-ups do not know: ' +
+      'Cannot use option "reuse" as it must not be "reference" with a manifestStore, where nothing pins a snapshot: ' +
         'take "copy"',
       "reuse",
     );
