@@ -125,7 +125,9 @@ export class WorkerSeat implements AsyncDisposable {
   /** The thread, with all rows so far: the one that sits there, or another one. */
   async #ready(): Promise<WorkerLink> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#link !== undefined && !this.#link.isLost) return this.#link;
+    // Not while it starts: a new thread that has not been sent all rows again would build shards without them.
+    const isStarted = this.#starting === undefined;
+    if (isStarted && this.#link !== undefined && !this.#link.isLost) return this.#link;
     this.#starting ??= this.#start().finally(() => this.#starting = undefined);
     return await this.#starting;
   }
