@@ -5,10 +5,10 @@ import { cleanUp, hashSharding, writeSnapshot } from "../../mod.ts";
 import { systemClock } from "../../src/clock.ts";
 import { s3Store } from "../../src/stores/s3_store.ts";
 import type { BuildJob } from "./minio_kills.ts";
+import { mortalBackend } from "./mortal_backend.ts";
 
-const { endpoint, credentials, url, rowCount, shards, generation, workers, laterMs, graceMs }: BuildJob = JSON.parse(
-  process.argv[2]!,
-);
+const job: BuildJob = JSON.parse(process.argv[2]!);
+const { endpoint, credentials, url, rowCount, shards, generation, workers, threadDeath, hasRetry, laterMs } = job;
 const store = s3Store({ url, endpoint, credentials, partBytes: 5 << 20 });
 const filler = "x".repeat(80);
 let phase = "";
@@ -30,13 +30,15 @@ await writeSnapshot(rows(), {
   key: (row) => row,
   value: (row) => `${generation}:${row}:${filler}`,
   onProgress: (progress) => say(progress.phase),
-  ...(workers > 0 && { workers: workers as 0 }),
+  workers,
+  ...(threadDeath && { backend: mortalBackend(threadDeath) }),
+  ...(hasRetry && { retry: { initialBackoffMs: 10 } }),
 });
 say("cleanup");
 const clock = systemClock();
 await cleanUp(store, {
   keep: 1,
-  graceMs,
+  graceMs: 0,
   clock: { ...clock, nowMicros: () => clock.nowMicros() + laterMs * 1000 },
 });
 say("done");

@@ -2,11 +2,17 @@
  * Builds in processes of their own, killed at chosen moments.
  * @module
  */
+import { equal } from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { openSnapshot, sqliteBackend } from "../../mod.ts";
+import type { ObjectStore } from "../../src/stores/store.ts";
 import type { SeededRandom } from "../../src/testing/seeded_random.ts";
 import type { Minio } from "../servers/minio.ts";
+import type { ThreadDeath } from "./mortal_backend.ts";
+
+const KEYS_READ = 2000;
 
 /** What `minio_build.ts` does. */
 export interface BuildJob extends Pick<Minio, "endpoint" | "credentials"> {
@@ -17,9 +23,12 @@ export interface BuildJob extends Pick<Minio, "endpoint" | "credentials"> {
   readonly generation: number;
   /** Threads that build shards; 0: none. */
   readonly workers: number;
-  /** By what the clock of the clean-up is ahead, and its grace period. */
+  /** When one of the threads ends. */
+  readonly threadDeath?: ThreadDeath;
+  /** Whether lost shards are built again. */
+  readonly hasRetry?: boolean;
+  /** By what the clock of the clean-up is ahead; its grace period is 0. */
   readonly laterMs: number;
-  readonly graceMs: number;
 }
 
 /** What a build is doing, in this order; before the first one the process starts. */
@@ -39,6 +48,10 @@ export interface Outcome {
   /** The last thing that it said it was doing. */
   readonly reached: string;
   readonly isKilled: boolean;
+  /** Whether the write failed by itself. */
+  readonly hasFailed: boolean;
+  /** On standard error. */
+  readonly output: string;
   /** When each phase began, in milliseconds since the process was started; `done` at last. */
   readonly beganMs: ReadonlyMap<string, number>;
 }
@@ -47,7 +60,7 @@ export interface Outcome {
  * Runs a build, and kills it.
  *
  * @param moment Undefined: lets it end.
- * @param strike Ends the process, or a part of it: a thread by a message, say.
+ * @param strike Ends the process.
  */
 export async function build(
   job: BuildJob,
@@ -57,7 +70,9 @@ export async function build(
   const script = fileURLToPath(new URL("minio_build.ts", import.meta.url));
   const args = "Deno" in globalThis ? ["run", "-A", "--no-check", script] : [script];
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [...args, JSON.stringify(job)], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [...args, JSON.stringify(job)], { stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  child.stderr!.setEncoding("utf8").on("data", (text) => output += text);
   const exited = new Promise<number | string>((resolve) => {
     child.once("exit", (code, signal) => resolve(signal ?? code ?? -1));
   });
@@ -77,8 +92,7 @@ export async function build(
   });
   const exit = await exited;
   clearTimeout(timer);
-  if (exit !== 0 && exit !== "SIGKILL") throw new Error(`The build failed with ${exit} while it did "${reached}"`);
-  return { reached, isKilled: exit === "SIGKILL", beganMs };
+  return { reached, isKilled: exit === "SIGKILL", hasFailed: exit !== 0 && exit !== "SIGKILL", output, beganMs };
 }
 
 /** Builds differ, and the end of a phase is to be met rather than missed. */
@@ -104,4 +118,19 @@ export function moments(undisturbed: Outcome, count: number, random: SeededRando
     [chosen[last], chosen[other]] = [chosen[other]!, chosen[last]!];
   }
   return chosen.slice(0, count);
+}
+
+/** The generation that all values have that are read; fails when some are missing, wrong, or of another one. */
+export async function generationRead(store: ObjectStore, rowCount: number, random: SeededRandom): Promise<number> {
+  await using reader = await openSnapshot({ store, backend: sqliteBackend() });
+  const keys = Array.from({ length: KEYS_READ }, () => random.below(rowCount));
+  const generations = new Set<string>();
+  for (const [key, value] of await reader.getMany([0, rowCount - 1, ...keys])) {
+    const [generation, row] = new TextDecoder().decode(value!).split(":");
+    equal(row, String(key));
+    generations.add(generation!);
+  }
+  equal(generations.size, 1, "P1: one snapshot, not a mixture");
+  equal(await reader.get(rowCount), null);
+  return Number([...generations][0]);
 }
