@@ -74,18 +74,9 @@ function binary(node: CheckedCall, args: [Run, Run]): Run {
 
 function integerOperation(node: CheckedCall, [left, right]: [Run<Integer>, Run<Integer>]): Run<Integer> {
   if (node.name === "/") return () => divide(left(), right(), node);
-  if (node.name !== "%") {
-    const operate = operation(node.name, node.type === "uint");
-    return () => operate(left(), right(), node);
-  }
-  const divisor = node.args[1]!.kind === "literal" ? right() : 0;
-  if (typeof divisor !== "number" || divisor === 0) return () => remainder(left(), right(), node);
-  return () => {
-    const dividend = left();
-    if (typeof dividend !== "number") return remainder(dividend, divisor, node);
-    // Engines divide 32-bit numbers by an instruction, others by a call.
-    return (dividend | 0) === dividend ? (dividend | 0) % divisor + 0 : dividend % divisor + 0;
-  };
+  if (node.name === "%") return () => remainder(left(), right(), node);
+  const operate = operation(node.name, node.type === "uint");
+  return () => operate(left(), right(), node);
 }
 
 function doubleOperation(name: string, [left, right]: [Run<number>, Run<number>]): Run<number> {

@@ -14,6 +14,7 @@ import { listOf, mapOf, membership } from "./collections.ts";
 import type { Frame, Run } from "./frame.ts";
 import { hashOf, hashRemainder } from "./hashing.ts";
 import { compileMacro } from "./macros.ts";
+import { type Integer, remainder } from "./numbers.ts";
 
 /** An expression ready to run over the slots of its frame. */
 export function compileChecked(
@@ -62,7 +63,7 @@ function compileCall(node: CheckedCall, frame: Frame, compile: (part: CheckedNod
     case "shard_hash":
       return hashOf(node, frame, compile);
     case "%": {
-      const fused = hashRemainder(node, frame, compile);
+      const fused = hashRemainder(node, frame, compile) ?? columnRemainder(node, frame, compile);
       if (fused) return fused;
       break;
     }
@@ -77,6 +78,25 @@ function compileCall(node: CheckedCall, frame: Frame, compile: (part: CheckedNod
     }
   }
   return callOf(node, node.args.map(compile), frame.source);
+}
+
+/** `column % N`, the shortest of routing rules, in one closure; null for anything else. */
+function columnRemainder(
+  node: CheckedCall,
+  { slots }: Frame,
+  compile: (part: CheckedNode) => Run,
+): Run<Integer> | null {
+  const [column, literal] = node.args as [CheckedNode, CheckedNode];
+  const divisor = literal.kind === "literal" ? literal.value : null;
+  // Engines divide 32-bit numbers by an instruction, others by a call.
+  if (column.kind !== "column" || typeof divisor !== "number" || divisor < 1 || divisor > 0x7fffffff) return null;
+  const { slot } = column;
+  const read = compile(column) as Run<Integer>;
+  return () => {
+    const value = slots[slot];
+    if (typeof value === "number" && (value | 0) === value && value >= 0) return (value | 0) % divisor;
+    return remainder(read(), divisor, node);
+  };
 }
 
 /** `decided` on either side decides, even when the other side fails. */
