@@ -36,6 +36,8 @@ export interface FenceOptions extends RequestOptions {
   readonly policy: PreconditionPolicy;
   /** Folder for the object that the store is tried with, which is removed again. @default {"probes"} */
   readonly folder?: string | undefined;
+  /** The store for which the outcome is remembered, where `store` is one in front of it. Default: `store`. */
+  readonly identity?: ObjectStore | undefined;
   /** Told what the store lacks, in a sentence, when that is only to be warned about. */
   readonly onUnfenced?: ((warning: string) => void) | undefined;
 }
@@ -51,12 +53,12 @@ const verdicts = new WeakMap<ObjectStore, string | null>();
  * @throws {StoreError} when the store fails.
  */
 export async function fencedStore(store: ObjectStore, options: FenceOptions): Promise<ObjectStore> {
-  const { policy, folder = "probes", onUnfenced, signal } = options;
+  const { policy, folder = "probes", identity = store, onUnfenced, signal } = options;
   if (policy === "assume" || store.honoursPreconditions === true) return store;
-  let lack = verdicts.get(store);
+  let lack = verdicts.get(identity);
   if (lack === undefined) {
     lack = await lackOf(store, `${folder}/${newHexId()}.probe`, { signal });
-    verdicts.set(store, lack);
+    verdicts.set(identity, lack);
   }
   if (lack === null) return store;
   const warning = `the store "${store.url}" ${lack}, so that publishers may overwrite each other unnoticed`;

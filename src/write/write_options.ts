@@ -25,6 +25,7 @@ import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { type PreconditionPolicy, preconditionPolicy } from "../snapshots/preconditions.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ShardRetry } from "./build_shards.ts";
+import { type RequestRetry, requestRetry } from "./limited_store.ts";
 import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
 import type { RateLimit } from "../token_bucket.ts";
 import {
@@ -69,6 +70,20 @@ export interface WriteSnapshotOptions<T> {
   readonly memory?: { readonly bytesMax?: number | undefined; readonly rowsMax?: number | undefined } | undefined;
   /** Limits over all shards together. Default: none. */
   readonly rateLimit?: RateLimit | undefined;
+  /** What all uploads together may send. Default: no limit. */
+  readonly uploadBytesPerSecond?: number | undefined;
+  /**
+   * Sends requests to `store` again that failed with a `retryable` error: by default five tries in all, after 200, 400,
+   * 800 and 1600 ms. On top of what the store does by itself: `s3Store` makes five tries of each of these, so lower its
+   * `attemptsMax`. Parts of an upload are not sent again: that is for the store, and for `retry`. Default: only the
+   * store's own tries.
+   */
+  readonly requestRetry?: Partial<RequestRetry> | undefined;
+  /**
+   * How long a request to `store` may take, in milliseconds; of an upload each chunk. Then it is aborted and has failed
+   * with a `retryable` error. Default: as long as the store allows.
+   */
+  readonly timeoutMs?: number | undefined;
   /** Name of this run, unique in the series. Default: 32 random hex digits. */
   readonly runId?: string | undefined;
   /** Fields of your own for the manifest: JSON. */
@@ -152,6 +167,7 @@ export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly batch: { readonly rowsMax: number; readonly bytesMax: number };
   readonly memory: { readonly bytesMax: number; readonly rowsMax?: number | undefined };
   readonly retry?: ShardRetry | undefined;
+  readonly requestRetry?: RequestRetry | undefined;
   readonly workers: number | "auto";
   readonly workerBudget: CheckedWorkerBudget;
   readonly custom: JsonObject;
@@ -197,6 +213,9 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     batch: v.optional(batchLimits, {}),
     memory: v.optional(memoryLimits, {}),
     rateLimit: v.optional(rateLimit),
+    uploadBytesPerSecond: v.optional(positiveNumber),
+    requestRetry: v.optional(requestRetry),
+    timeoutMs: v.optional(positiveNumber),
     runId: v.optional(nonEmpty),
     custom: v.optional(v.record(v.string(), v.any(), "a JSON object"), {}),
     keyColumn: v.optional(nonEmpty, "_key"),
@@ -272,9 +291,6 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
 const LATER = [
   "columns",
   "vector",
-  "uploadBytesPerSecond",
-  "requestRetry",
-  "timeoutMs",
 ];
 
 /** Fields of the manifest that the library itself writes. */

@@ -13,10 +13,12 @@ import type { ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
 import { fencedStore } from "../snapshots/preconditions.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import type { ObjectStore } from "../stores/store.ts";
 import { ArrayPool } from "./array_pool.ts";
 import { buildShards } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
+import { limitedStore } from "./limited_store.ts";
 import { PackStream } from "./pack_stream.ts";
 import { spoolRows } from "./packed_spool.ts";
 import { ProgressMeter } from "./progress.ts";
@@ -114,6 +116,7 @@ export async function writeSnapshot<T>(rows: RowSource<T>, options: WriteSnapsho
 /** One write: what its steps share. */
 class WriteRun<T> {
   #options: CheckedWriteOptions<T>;
+  readonly #givenStore: ObjectStore;
   readonly #warnings: string[] = [];
   readonly #runId: string;
   readonly #signal: AbortSignal;
@@ -127,7 +130,8 @@ class WriteRun<T> {
   readonly #pool = new ArrayPool();
 
   constructor(options: CheckedWriteOptions<T>) {
-    this.#options = options;
+    this.#options = { ...options, store: limitedStore(options.store, options) };
+    this.#givenStore = options.store;
     this.#runId = options.runId ?? newHexId();
     this.#signal = options.signal ?? new AbortController().signal;
     this.#progress = new ProgressMeter(options.clock, options.onProgress);
@@ -269,7 +273,8 @@ class WriteRun<T> {
       this.#emit({ name: "write.unfenced", payload: { elapsed_ms: this.#elapsedMs(), warning } });
     };
     const folder = `${shardPrefix}/run_id=${this.#runId}`;
-    const fenced = await fencedStore(store, { policy, folder, onUnfenced, signal: this.#signal });
+    const identity = this.#givenStore;
+    const fenced = await fencedStore(store, { policy, folder, identity, onUnfenced, signal: this.#signal });
     if (fenced === store) return manifests;
     this.#options = { ...this.#options, store: fenced };
     return this.#manifests();
