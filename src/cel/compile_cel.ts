@@ -23,7 +23,8 @@ export type CelColumnType = ColumnType;
 /**
  * What evaluating gives: by type, boolean for `bool`, number for `double`, number or bigint for `int` and `uint` (a
  * number whenever it is safe), string, Uint8Array for `bytes`, null, Array for lists and Map for maps. Timestamps and
- * durations are bigint, in nanoseconds. A type is its name.
+ * durations are bigint, in nanoseconds. A type is its name. Bytes, lists and maps may be the row's own or those of the
+ * expression, and must not be changed.
  */
 export type CelValue = boolean | number | bigint | string | Uint8Array | null | CelValue[] | Map<CelValue, CelValue>;
 
