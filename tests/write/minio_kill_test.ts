@@ -20,7 +20,7 @@ const SEED = Number(process.env["SHARDYFUSION_SEED"] ?? 20_260_115);
 const LATER_MS = 3_600_000;
 
 test("P1 P3 P5 P6 writeSnapshot() and cleanUp() on MinIO: kill -9 at any moment", {
-  timeout: isSoak ? 3_600_000 : 120_000,
+  timeout: isSoak ? 3_600_000 : 300_000,
 }, async (t) => {
   if (findMinio() === null) {
     const leaveOut = "kills of builds on MinIO: there is no minio (see tests/README.md)";

@@ -21,7 +21,7 @@ const SEED = Number(process.env["SHARDYFUSION_SEED"] ?? 20_260_116);
 const LATER_MS = 3_600_000;
 
 test("P1 P3 P6 writeSnapshot() with workers on MinIO: a thread ends at any moment", {
-  timeout: isSoak ? 3_600_000 : 120_000,
+  timeout: isSoak ? 3_600_000 : 300_000,
 }, async (t) => {
   if (findMinio() === null) {
     const leaveOut = "ends of threads that build for MinIO: there is no minio (see tests/README.md)";
