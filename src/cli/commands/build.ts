@@ -16,6 +16,7 @@ import { requireObjectStore } from "../location.ts";
 import { choiceOption, integerOption, numberOption, type OptionTexts } from "../option_values.ts";
 import { switchOption, textOption } from "../option_values.ts";
 import { ProgressLine } from "../progress_line.ts";
+import { declarePublishOptions, judgesOf, publishOptionsOf } from "../publish_options.ts";
 import { formatOf, INPUT_FORMATS, readRows } from "../read_rows.ts";
 import { fieldLines } from "../result.ts";
 import { parseValueChoice, type Row, type RowShape } from "../row_shape.ts";
@@ -44,6 +45,7 @@ export const buildCommand: CliCommand = {
       .option("--db-path-template <template>", "folder of one shard (db={db_id:05d})")
       .option("--custom <json>", "fields of your own for the manifest")
       .option("--quiet", "no progress on stderr");
+    declarePublishOptions(command);
   },
   run,
 };
@@ -57,7 +59,8 @@ async function run(context: CommandContext): Promise<number> {
   const location = await context.location();
   const { pointerKey } = location;
   const store = requireObjectStore(location);
-  const write: WriteSnapshotOptions<Row> = { ...plan, store, pointerKey, signal, clock };
+  const { validate, sample } = judgesOf(options, { store, pointerKey });
+  const write: WriteSnapshotOptions<Row> = { ...plan, store, pointerKey, validate, signal, clock };
   usageErrors(() => checkWriteOptions(write));
   const input: Input = path === "-"
     ? { name: "stdin", bytes: io.stdin, fractionRead: () => null }
@@ -66,8 +69,13 @@ async function run(context: CommandContext): Promise<number> {
   const line = new ProgressLine({ write: io.stderr, isTerminal: io.isTerminal === true, clock, fractionRead });
   const onProgress = switchOption(options, "--quiet") ? undefined : line.show.bind(line);
   try {
-    const result = await writeSnapshot(readRows(input, { format, shape, signal }), { ...write, onProgress });
+    const rows = readRows(input, { format, shape, signal });
+    const result = await writeSnapshot(sample === undefined ? rows : rows.pipeThrough(sample.watcher()), {
+      ...write,
+      onProgress,
+    });
     line.clear();
+    for (const warning of result.warnings) io.stderr(`Warning: ${warning}\n`);
     report(context, result, write.sharding);
     return 0;
   } finally {
@@ -121,6 +129,7 @@ function writeOptionsOf(options: OptionTexts): WritePlan {
     shardPrefix: textOption(options, "--shard-prefix"),
     dbPathTemplate: textOption(options, "--db-path-template"),
     custom: customOf(textOption(options, "--custom")),
+    ...publishOptionsOf(options),
   };
 }
 
