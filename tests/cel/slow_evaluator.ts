@@ -325,13 +325,18 @@ function toText(value: Value): string {
   if (Number.isNaN(value)) throw new SlowFailure("NaN", true);
   if (Math.abs(value) === Infinity) return value < 0 ? "-inf" : "inf";
   if (value === 0) return 1 / value < 0 ? "-0" : "0";
-  // The fewest digits that give the number again, then C's rule for %g.
-  let precision = 1;
-  while (Number(value.toExponential(precision - 1)) !== value) precision++;
-  const [digits, power] = value.toExponential(precision - 1).split("e") as [string, string];
-  const exponent = Number(power);
-  if (exponent >= -4 && exponent < 6) return value.toFixed(Math.max(0, precision - 1 - exponent));
-  return `${digits}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+  // The digits that JavaScript prints, wherever it puts the point, then C's rule for %g.
+  const [, sign, whole, fraction = "", power = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:e(.+))?$/.exec(String(value))!;
+  const leading = (whole! + fraction).replace(/^0+/, "");
+  const exponent = Number(power) + leading.length - 1 - fraction.length;
+  const digits = leading.replace(/0+$/, "");
+  if (exponent < -4 || exponent >= 6) {
+    const mantissa = digits.length > 1 ? `${digits[0]}.${digits.slice(1)}` : digits;
+    return `${sign}${mantissa}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+  }
+  if (exponent < 0) return `${sign}0.${"0".repeat(-exponent - 1)}${digits}`;
+  const padded = digits.padEnd(exponent + 1, "0");
+  return sign + padded.slice(0, exponent + 1) + (padded.length > exponent + 1 ? `.${padded.slice(exponent + 1)}` : "");
 }
 
 function floorSeconds(timestamp: bigint): bigint {
