@@ -74,6 +74,17 @@ export function choiceOption<C extends string>(
   throw new UsageError(`Invalid value for '${flag}': '${text}' is not one of ${list}.`);
 }
 
+/** Flag and description of the option that {@linkcode preconditionsOption} reads. */
+export const PRECONDITIONS_OPTION: readonly [flag: string, description: string] = [
+  "--preconditions <policy>",
+  "where the store ignores If-Match: require (default) fails, warn, or assume",
+];
+
+/** The option `preconditions` of the library. @throws {UsageError} when it is another word. */
+export function preconditionsOption(options: OptionTexts): "require" | "warn" | "assume" | undefined {
+  return choiceOption(options, "--preconditions", ["require", "warn", "assume"]);
+}
+
 /** `--key-encoding` is found as `keyEncoding`. */
 function propertyOf(flag: string): string {
   return flag.replace(/^--/, "").replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());

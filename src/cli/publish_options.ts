@@ -12,6 +12,8 @@ import {
   integerOption,
   numberOption,
   type OptionTexts,
+  PRECONDITIONS_OPTION,
+  preconditionsOption,
   switchOption,
   textOption,
 } from "./option_values.ts";
@@ -41,7 +43,7 @@ export function declarePublishOptions(command: Command): void {
     .option("--upload-bytes-per-second <n>", "limit over all uploads together")
     .option("--fence <since>", "since when publishing by others is a conflict: publish (default) or run, its beginning")
     .option("--on-conflict <action>", "fail (default), or replace what the others published")
-    .option("--preconditions <policy>", "where the store ignores If-Match: require (default) fails, warn, or assume")
+    .option(...PRECONDITIONS_OPTION)
     .option("--reuse <mode>", "shards that did not change since the last snapshot: copy or reference; default: upload")
     .option("--max-drift <ratio>", "publish only if at most this part of the rows came or went, such as 0.2")
     .option("--sample <n>", "publish only if so many rows of the input are found in what was uploaded")
@@ -62,7 +64,7 @@ export function publishOptionsOf(options: OptionTexts): PublishOptions {
     uploadBytesPerSecond: numberOption(options, "--upload-bytes-per-second"),
     fence: choiceOption(options, "--fence", ["publish", "run"]),
     onConflict: choiceOption(options, "--on-conflict", ["fail", "replace"]),
-    preconditions: choiceOption(options, "--preconditions", ["require", "warn", "assume"]),
+    preconditions: preconditionsOption(options),
     reuse: choiceOption(options, "--reuse", ["copy", "reference"] as const),
   };
 }

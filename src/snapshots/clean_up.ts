@@ -170,8 +170,9 @@ const schema = v.strictObject({
  *
  * Publishing, rolling back, pinning and other clean-ups may go on meanwhile. For that, a clean-up that removes
  * snapshots announces them under `removals/` and moves the pointer to where it is already, which makes roll backs to
- * them fail. On a store that gives no versions of the pointer, and against the Python package, whose roll back does not
- * look, a moment remains in which a roll back can choose what is being removed; the grace period does not help there.
+ * them fail. On a store that ignores preconditions, if `preconditions` lets that pass, and against the Python package,
+ * whose roll back does not look, a moment remains in which a roll back can choose what is being removed; the grace
+ * period does not help there.
  *
  * When it fails or is aborted the series stays readable; calling it again ends what was begun.
  *

@@ -25,6 +25,7 @@ export { RateLimitStream } from "./rate_limit_stream.ts";
 export { RouteStream } from "./route_stream.ts";
 export { type BatchLimits, ShardBatchStream } from "./shard_batch_stream.ts";
 export type { RequestRetry } from "./limited_store.ts";
+export { fencedStore, type FenceOptions, type PreconditionPolicy } from "../snapshots/preconditions.ts";
 export { type MemoryLimits, ShardSinks } from "./shard_sinks.ts";
 export { type SnapshotSink, snapshotSink } from "./snapshot_sink.ts";
 export {

@@ -96,6 +96,20 @@ test("RowSample has as many rows as it is to have, from all over the input, and 
   }
 });
 
+test("shardy rollback and cleanup take --preconditions, too", async () => {
+  await withSeries(async (on) => {
+    for (const name of ["old", "new"]) succeeded(await on(`${BUILD} --run-id ${name}`, lines(10)));
+    equal((await on("rollback --run-id old --preconditions warn")).exitCode, 0);
+    equal(succeeded(await on("info"))["run_id"], "old");
+    succeeded(await on("cleanup --keep-last 1 --preconditions assume"));
+    for (const command of ["rollback --offset 0", "cleanup"]) {
+      const { exitCode, stderr } = await on(`${command} --preconditions no`);
+      equal(exitCode, 2);
+      match(stderr, /'no' is not one of/);
+    }
+  });
+});
+
 test("shardy build refuses wrong values of these options", async () => {
   await withSeries(async (on) => {
     const wrong: [args: string, message: RegExp][] = [

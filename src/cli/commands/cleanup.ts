@@ -10,7 +10,13 @@ import type { CliCommand, CommandContext } from "../command.ts";
 import { durationOption } from "../duration_text.ts";
 import type { Printable } from "../json_text.ts";
 import { requireObjectStore } from "../location.ts";
-import { integerOption, type OptionTexts, switchOption } from "../option_values.ts";
+import {
+  integerOption,
+  type OptionTexts,
+  PRECONDITIONS_OPTION,
+  preconditionsOption,
+  switchOption,
+} from "../option_values.ts";
 
 /** Default of `--max-retries`. */
 const RETRIES_MAX = 3;
@@ -32,6 +38,7 @@ export const cleanupCommand: CliCommand = {
       .option("--grace <duration>", "leave alone what is younger than this (1h)")
       .option("--keep-unknown", "keep runs whose age nothing tells")
       .option("--max-retries <n>", "how often to start anew when the store fails for a moment (3)")
+      .option(...PRECONDITIONS_OPTION)
       .option("--explain", "print what is kept and why, and all that is removed");
   },
   run,
@@ -70,6 +77,7 @@ function rulesOf(options: OptionTexts): CleanUpOptions {
     attempts: "current",
     includeUnknownAge: !switchOption(options, "--keep-unknown"),
     dryRun: switchOption(options, "--dry-run"),
+    preconditions: preconditionsOption(options),
   };
 }
 

@@ -7,7 +7,7 @@ import { rollBack, type RollBackOptions } from "../../snapshots/history.ts";
 import { CliError, messageOf, UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { requireObjectStore } from "../location.ts";
-import { integerOption, textOption } from "../option_values.ts";
+import { integerOption, PRECONDITIONS_OPTION, preconditionsOption, textOption } from "../option_values.ts";
 import { refAtOffset } from "../session.ts";
 
 /** Moves the pointer; removes nothing. */
@@ -19,7 +19,8 @@ export const rollbackCommand: CliCommand = {
   declare(command) {
     command.option("--ref <ref>", "URL of its manifest")
       .option("--run-id <id>", "its run")
-      .option("--offset <n>", "its place in the history: 1 is the one before the newest");
+      .option("--offset <n>", "its place in the history: 1 is the one before the newest")
+      .option(...PRECONDITIONS_OPTION);
   },
   run,
 };
@@ -32,11 +33,12 @@ async function run(context: CommandContext): Promise<number> {
   if ([ref, runId, offset].filter((given) => given !== undefined).length !== 1) {
     throw new UsageError("Exactly one of --ref, --run-id, or --offset is required");
   }
+  const preconditions = preconditionsOption(options);
   const location = await context.location();
   const { pointerKey } = location;
   const store = requireObjectStore(location);
   try {
-    const target: RollBackOptions = { ref, runId, offset, pointerKey, signal };
+    const target: RollBackOptions = { ref, runId, offset, pointerKey, preconditions, signal };
     const moved = await rollBack(store, target);
     io.stdout(`Rolled back _CURRENT to: ${moved.ref}\n`);
     return 0;
