@@ -7,7 +7,8 @@ import type { KeyEncoding } from "../routing/key.ts";
 import type { ByteRange, ObjectStore } from "../stores/store.ts";
 import type { SortedRows } from "../rows.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
-import type { JsonObject } from "../bytes/python_json.ts";
+import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
+import type { VectorId, VectorSpace } from "../vector/vector_cell.ts";
 
 /** An engine by name, with its options as plain data: what the manifest records and workers are told. */
 export interface BackendSpec {
@@ -75,6 +76,22 @@ export interface ScanRange {
   readonly signal?: AbortSignal;
 }
 
+/** How a shard is searched. */
+export interface SearchOptions {
+  /** At most so many vectors are wanted. */
+  readonly topK: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A vector that a search has found. */
+export interface SearchHit {
+  readonly id: VectorId;
+  /** Distance from the query by the metric of the shard: 0 is nearest. */
+  readonly score: number;
+  /** What was stored with the vector; null for nothing. */
+  readonly payload: JsonValue;
+}
+
 /**
  * Looks rows up in one shard. Keys are encoded; values are copies that the caller owns.
  *
@@ -88,6 +105,14 @@ export interface ShardReader extends AsyncDisposable {
   getMany(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<(Uint8Array | null)[]>;
   /** Rows in ascending order of the keys' bytes, in arrays. */
   scan(range?: ScanRange): AsyncIterable<[key: Uint8Array, value: Uint8Array][]>;
+  /**
+   * The vectors nearest to `query`, nearest first; of equally near ones those that were stored first. Missing where
+   * shards have no vectors.
+   *
+   * @throws {ConfigValidationError} when the query is of another dimension or not finite.
+   * @throws {CorruptFileError} when damage is met on the way.
+   */
+  search?(query: Float32Array, options: SearchOptions): Promise<SearchHit[]>;
   /** Fetches ahead what lookups of any key need. Missing where there is nothing to fetch. */
   warm?(signal?: AbortSignal): Promise<void>;
 }
@@ -184,6 +209,11 @@ export interface Backend extends ShardOpener {
   readonly module?: BackendModule;
   /** Fields that the manifest's column `custom` gets, for readers such as those of the Python package. */
   readonly customFields?: JsonObject;
+  /**
+   * What vectors are like, in engines that store them: such an engine takes rows whose values are cells as in
+   * `vector/vector_cell.ts`. Missing: the engine takes no vectors.
+   */
+  readonly vectors?: VectorSpace;
   /**
    * Writes a shard from its sorted rows and uploads it; nothing is left in the store when it throws.
    *

@@ -2,6 +2,7 @@
  * Second stage of the write path: rows become bytes early, and stay bytes.
  * @module
  */
+import type { Backend } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import {
@@ -14,12 +15,19 @@ import {
 } from "../routing/key.ts";
 import type { PackedRows } from "../rows.ts";
 import { ArrayPool } from "./array_pool.ts";
+import type { VectorCellPacker, VectorEntry } from "../vector/vector_cell.ts";
 import { PackedBuilder } from "./packed_builder.ts";
+import { idOfKey, vectorPacker } from "./vector_column.ts";
 
 /** What is read from a row. */
 export interface RowReader<T> {
   readonly key: (row: T) => Key;
-  readonly value: (row: T) => string | Uint8Array;
+  /** May be missing where rows have vectors. */
+  readonly value?: ((row: T) => string | Uint8Array) | undefined;
+  /** The vector of a row, or null. */
+  readonly vector?: ((row: T) => VectorEntry | null) | undefined;
+  /** What says how vectors are checked and packed. */
+  readonly backend?: Pick<Backend, "spec" | "vectors"> | undefined;
   /** Undefined: what suits the first key. */
   readonly keyEncoding?: KeyEncoding | undefined;
 }
@@ -41,6 +49,7 @@ export class PackStream<T> implements ReadableWritablePair<PackedRows, T[]> {
   /**
    * @param onEncoding Told once, with the first row, how keys are stored.
    * @param pool Gives the arrays of the chunks. Default: new ones.
+   * @throws {ConfigValidationError} when there are vectors and the backend has no room for them, or the reverse.
    */
   constructor(reader: RowReader<T>, onEncoding: (encoding: KeyEncoding) => void, pool?: ArrayPool) {
     const packer = this.#packer = new RowPacker(reader, onEncoding, pool ?? new ArrayPool());
@@ -83,6 +92,7 @@ class RowPacker<T> {
   readonly #reader: RowReader<T>;
   readonly #onEncoding: (encoding: KeyEncoding) => void;
   readonly #pool: ArrayPool;
+  readonly #vectors: VectorCellPacker | null;
   #builder: PackedBuilder;
   #encoding: KeyEncoding | undefined;
   #pack: KeyPacker | undefined;
@@ -93,6 +103,7 @@ class RowPacker<T> {
     this.#reader = reader;
     this.#onEncoding = onEncoding;
     this.#pool = pool;
+    this.#vectors = vectorPacker(reader);
     this.#builder = new PackedBuilder({ rows: 1024, bytes: 1 << 16 }, pool);
   }
 
@@ -106,12 +117,13 @@ class RowPacker<T> {
     const { key: keyOf, value: valueOf } = this.#reader;
     this.#rowNumber++;
     const key = keyOf(row);
-    const value = valueOf(row);
+    const value = valueOf === undefined ? "" : valueOf(row);
     if (this.#pack === undefined) this.#begin(key);
     const builder = this.#builder;
     const isText = typeof value === "string";
     if (!isText && !(value instanceof Uint8Array)) throw this.#badValue(value);
-    builder.reserve(maxKeyBytes(this.#encoding!, key) + (isText ? 3 * value.length : value.length));
+    const vectorBytes = this.#vectors?.prepare(this.#vectorOf(row), idOfKey(key)) ?? 0;
+    builder.reserve(maxKeyBytes(this.#encoding!, key) + (isText ? 3 * value.length : value.length) + vectorBytes);
     const start = builder.usedBytes;
     const keyEnd = this.#pack!(key, builder.bytes, start);
     let end = keyEnd;
@@ -121,6 +133,9 @@ class RowPacker<T> {
     } else {
       builder.bytes.set(value, keyEnd);
       end += value.length;
+    }
+    if (this.#vectors !== null) {
+      end = this.#vectors.put(builder.bytes, end, valueOf === undefined ? null : end - keyEnd);
     }
     if (end - start > ROW_BYTES_MAX) throw this.#badValue(value);
     builder.commit(keyEnd - start, end - start);
@@ -135,6 +150,13 @@ class RowPacker<T> {
       bytes: Math.min(CHUNK_BYTES + (CHUNK_BYTES >> 2), rows.usedBytes + (rows.usedBytes >> 3)),
     }, this.#pool);
     return rows;
+  }
+
+  #vectorOf(row: T): VectorEntry | null {
+    const { value, vector } = this.#reader;
+    const entry = vector!(row);
+    if (entry !== null || value !== undefined) return entry;
+    throw new ConfigValidationError("Cannot store a row that has neither value nor vector: leave it out", "vector");
   }
 
   #begin(key: Key): void {

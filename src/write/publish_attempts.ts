@@ -18,6 +18,7 @@ import type { ObjectStore } from "../stores/store.ts";
 import { validateCandidate } from "./candidate.ts";
 import { publishSnapshot } from "./publish_snapshot.ts";
 import { reuseFields } from "./reuse.ts";
+import { vectorOnlyFields } from "./vector_column.ts";
 import { pickWinners, type ShardAttempt } from "./winners.ts";
 
 /** What a manifest says of a run beside its shards. */
@@ -28,7 +29,7 @@ export interface RunFacts {
   readonly keyEncoding: KeyEncoding;
   /** What the shards are made of. Default: `sqliteBackend()`. */
   readonly backend?: Backend | undefined;
-  /** @default {"_key"} */
+  /** Default: `"_key"`, and `"_vector_id"` of rows without values. */
   readonly keyColumn?: string | undefined;
   /** @default {"shards"} */
   readonly shardPrefix?: string | undefined;
@@ -36,6 +37,8 @@ export interface RunFacts {
   readonly dbPathTemplate?: string | undefined;
   /** Fields of your own for the manifest. */
   readonly custom?: JsonObject | undefined;
+  /** Rows have vectors and no values. @default {false} */
+  readonly isVectorOnly?: boolean | undefined;
 }
 
 /** What publishing attempts takes. */
@@ -140,7 +143,7 @@ function manifestOf(
     createdAtMicros: clock.nowMicros(),
     shardCount: router.shardCount,
     s3Prefix: store.url,
-    keyColumn: facts.keyColumn ?? "_key",
+    keyColumn: facts.keyColumn ?? (facts.isVectorOnly ? "_vector_id" : "_key"),
     routing: router.spec,
     dbPathTemplate: facts.dbPathTemplate ?? "db={db_id:05d}",
     shardPrefix: facts.shardPrefix ?? "shards",
@@ -148,6 +151,9 @@ function manifestOf(
     custom: {
       ...custom,
       ...backend.customFields,
+      ...(facts.isVectorOnly
+        ? vectorOnlyFields(backend, winners.reduce((sum, { rowCount }) => sum + rowCount, 0))
+        : {}),
       shardyfusion: { backend: { ...backend.spec }, format_version: 1, ...reuseFields(winners) },
     },
     shards: winners,

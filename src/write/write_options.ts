@@ -26,8 +26,10 @@ import { type PreconditionPolicy, preconditionPolicy } from "../snapshots/precon
 import type { ObjectStore } from "../stores/store.ts";
 import type { ShardRetry } from "./build_shards.ts";
 import { type RequestRetry, requestRetry } from "./limited_store.ts";
+import type { VectorEntry } from "../vector/vector_cell.ts";
 import { type BatchLimits, batchLimits } from "./shard_batch_stream.ts";
 import type { RateLimit } from "../token_bucket.ts";
+import { vectorPacker } from "./vector_column.ts";
 import {
   type CheckedWorkerBudget,
   checkWorkers,
@@ -58,8 +60,13 @@ export interface WriteSnapshotOptions<T> {
   readonly sharding: Sharding;
   /** The key of a row. A `number` must be a safe integer. Of rows with equal keys the last one wins. */
   readonly key: (row: T) => Key;
-  /** The value of a row; strings are stored as UTF-8. */
-  readonly value: (row: T) => string | Uint8Array;
+  /** The value of a row; strings are stored as UTF-8. To be left out only of rows that are vectors and nothing else. */
+  readonly value?: ((row: T) => string | Uint8Array) | undefined;
+  /**
+   * The vector of a row, with an id of its own and a payload if you like; null for rows without one. For backends that
+   * store vectors, `sqliteVecBackend(…)`, which need it. Without `value` each row must have one, and its key is its id.
+   */
+  readonly vector?: ((row: T) => VectorEntry | null) | undefined;
   /** How keys are stored. Default: `"u64be"`, `"utf8"` or `"raw"`, whichever suits the first row's key. */
   readonly keyEncoding?: KeyEncoding | undefined;
   /** What a shard is made of. Default: `sqliteBackend()`. */
@@ -88,7 +95,7 @@ export interface WriteSnapshotOptions<T> {
   readonly runId?: string | undefined;
   /** Fields of your own for the manifest: JSON. */
   readonly custom?: JsonObject | undefined;
-  /** What the manifest calls the key. @default {"_key"} */
+  /** What the manifest calls the key. Default: `"_key"`, and `"_vector_id"` of rows without values. */
   readonly keyColumn?: string | undefined;
   /** Folder of the shards below the store's url. @default {"shards"} */
   readonly shardPrefix?: string | undefined;
@@ -171,7 +178,6 @@ export interface CheckedWriteOptions<T> extends WriteSnapshotOptions<T> {
   readonly workers: number | "auto";
   readonly workerBudget: CheckedWorkerBudget;
   readonly custom: JsonObject;
-  readonly keyColumn: string;
   readonly shardPrefix: string;
   readonly dbPathTemplate: string;
   readonly runRegistryPrefix: string;
@@ -207,7 +213,8 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     store: objectWith<ObjectStore>("a store that can be written, such as fsStore(…)", "url", "get", "put", "upload"),
     sharding: objectWith<Sharding>("hashSharding(…), singleShard() or another sharding", "kind"),
     key: functionOf<(row: T) => Key>(),
-    value: functionOf<(row: T) => string | Uint8Array>(),
+    value: v.optional(functionOf<(row: T) => string | Uint8Array>()),
+    vector: v.optional(functionOf<(row: T) => VectorEntry | null>()),
     keyEncoding: v.optional(v.picklist(["u64be", "u32be", "utf8", "raw"], '"u64be", "u32be", "utf8" or "raw"')),
     backend: v.optional(objectWith<Backend>("a backend such as sqliteBackend()", "spec", "buildShard")),
     batch: v.optional(batchLimits, {}),
@@ -218,7 +225,7 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     timeoutMs: v.optional(positiveNumber),
     runId: v.optional(nonEmpty),
     custom: v.optional(v.record(v.string(), v.any(), "a JSON object"), {}),
-    keyColumn: v.optional(nonEmpty, "_key"),
+    keyColumn: v.optional(nonEmpty),
     shardPrefix: v.optional(nonEmpty, "shards"),
     dbPathTemplate: v.optional(nonEmpty, "db={db_id:05d}"),
     runRegistryPrefix: v.optional(nonEmpty, "runs"),
@@ -283,15 +290,13 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
     );
   }
   checkCustom(checked.custom);
+  vectorPacker(checked);
   checkWorkers(checked.workers, checked.backend);
   return checked;
 }
 
 /** Options of the design that come with later versions: they deserve a better word than unknown ones. */
-const LATER = [
-  "columns",
-  "vector",
-];
+const LATER = ["columns"];
 
 /** Fields of the manifest that the library itself writes. */
 const RESERVED_FIELDS = ["shardyfusion", "sqlite_sidecar", "vector"];

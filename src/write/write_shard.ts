@@ -11,6 +11,7 @@ import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { PackedRows, ShardBatch } from "../rows.ts";
 import { attemptPrefix } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
+import type { VectorEntry } from "../vector/vector_cell.ts";
 import { buildShards, type ShardRetry } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
@@ -27,7 +28,9 @@ export interface WriteShardOptions<T> {
   /** The shard that all of the rows belong to, by the router of the run. */
   readonly shardId: number;
   readonly key: (row: T) => Key;
-  readonly value: (row: T) => string | Uint8Array;
+  readonly value?: ((row: T) => string | Uint8Array) | undefined;
+  /** As for `writeSnapshot`. */
+  readonly vector?: ((row: T) => VectorEntry | null) | undefined;
   /** How keys are stored; the same in all tasks. */
   readonly keyEncoding: KeyEncoding;
   /** Number of this attempt; each has a folder of its own, and the lowest one that succeeds wins. @default {0} */

@@ -190,7 +190,7 @@ class WriteRun<T> {
         payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: this.#progress.rowsRead },
       });
       const { manifestRef, replaced, winners } = await publishAttempts(attempts, {
-        ...this.#options,
+        ...{ ...this.#options, isVectorOnly: this.#options.value === undefined },
         ...{ runId: this.#runId, router, keyEncoding: this.#keyEncoding, backend, manifestStore: manifests, expected },
         rowsOffered: new Map(threads.flat().map(({ shardId, rowsOffered }) => [shardId, rowsOffered])),
         beforePublish: async () => {
