@@ -2,8 +2,10 @@
  * Regular expressions of `matches` that mean the same to RE2, which Python's engine uses, and to JavaScript.
  *
  * A pattern is read here and written again for JavaScript, so that nothing passes unseen: letters, escapes of ASCII,
- * classes, groups, alternatives, repetitions, anchors. Flags, Unicode properties, `\B` and the like are refused, and so
- * is a repetition without bound inside another one, which could take JavaScript for ever.
+ * classes, groups, alternatives, repetitions, anchors. Flags, Unicode properties, `\B` and the like are refused.
+ *
+ * RE2 takes time in proportion to the text, JavaScript tries one way after the other. What makes the ways exponentially
+ * many is refused: repeating what can match in several ways, and very many parts that may be left out.
  * @module
  */
 import type { CheckedNode } from "./ast.ts";
@@ -11,6 +13,10 @@ import { compileError } from "./cel_error.ts";
 
 const REPEAT_MAX = 1000;
 const SOURCE_MAX = 1000;
+/** How often something may be repeated that can match in several ways. */
+const LOOSE_REPEAT_MAX = 16;
+/** Repetitions in a pattern whose number is not fixed. */
+const LOOSE_MAX = 16;
 
 const CLASS_ESCAPES: Readonly<Record<string, string>> = {
   d: "0-9",
@@ -51,7 +57,8 @@ interface Piece {
   readonly text: string;
   /** Nothing can be repeated, as of anchors. */
   readonly isAnchor: boolean;
-  readonly isUnbounded: boolean;
+  /** It can match one way only, at a given place. */
+  readonly isRigid: boolean;
   /** Product of the bounds of repetitions in it. */
   readonly repeats: number;
 }
@@ -60,6 +67,7 @@ class PatternReader {
   readonly #points: string[];
   readonly #fail: (reason: string) => Error;
   #next = 0;
+  #looseCount = 0;
 
   constructor(pattern: string, fail: (reason: string) => Error) {
     this.#points = [...pattern];
@@ -74,19 +82,20 @@ class PatternReader {
 
   #alternatives(): Piece {
     let text = "";
-    let isUnbounded = false;
+    let isRigid = true;
     let repeats = 1;
     while (this.#next < this.#points.length && this.#points[this.#next] !== ")") {
       if (this.#take("|")) {
         text += "|";
+        isRigid = false;
         continue;
       }
       const piece = this.#repeated(this.#atom());
       text += piece.text;
-      isUnbounded ||= piece.isUnbounded;
+      isRigid &&= piece.isRigid;
       repeats = Math.max(repeats, piece.repeats);
     }
-    return { text, isAnchor: false, isUnbounded, repeats };
+    return { text, isAnchor: false, isRigid, repeats };
   }
 
   #atom(): Piece {
@@ -127,8 +136,12 @@ class PatternReader {
     if ((comma === "" && mostText !== "") || (mostText && least > Number(mostText)) || repeats > REPEAT_MAX) {
       throw this.#fail(`bounds of repetitions must ascend, and be at most ${REPEAT_MAX} in all`);
     }
-    if (isUnbounded && atom.isUnbounded) throw this.#fail("a repetition without bound inside another one");
-    return { text: atom.text + operator, isAnchor: false, isUnbounded: isUnbounded || atom.isUnbounded, repeats };
+    if (!atom.isRigid && (isUnbounded || repeats > LOOSE_REPEAT_MAX)) {
+      throw this.#fail("alternatives and repetitions cannot be repeated without bound, nor more than 16 times");
+    }
+    const isFixed = operator.replace("?", "") === `{${least}}`;
+    if (!isFixed && ++this.#looseCount > LOOSE_MAX) throw this.#fail(`more than ${LOOSE_MAX} repetitions`);
+    return { text: atom.text + operator, isAnchor: false, isRigid: atom.isRigid && isFixed, repeats };
   }
 
   #escape(): Piece {
@@ -218,7 +231,7 @@ class PatternReader {
 }
 
 function plain(text: string): Piece {
-  return { text, isAnchor: false, isUnbounded: false, repeats: 1 };
+  return { text, isAnchor: false, isRigid: true, repeats: 1 };
 }
 
 /** A character that stands for itself, whatever it is. */
