@@ -116,12 +116,13 @@ export class Reuse implements AsyncDisposable {
   async take(shardId: number, { store, ...to }: CopyTarget): Promise<ReusedShard | null> {
     const { mode, backend, signal } = this.#options;
     const { entry, prefix, known: { objects, rowCount } } = this.#shards.get(shardId)!;
-    if (mode === "reference") {
-      this.#hasReferences = true;
-      const { attempt, dbBytes, checkpointId } = entry;
-      return { mode, prefix, attempt, checkpointId, built: { dbBytes, rowCount, objects } };
-    }
     try {
+      if (mode === "reference") {
+        if (!await this.#isThere(shardId)) return null;
+        this.#hasReferences = true;
+        const { attempt, dbBytes, checkpointId } = entry;
+        return { mode, prefix, attempt, checkpointId, built: { dbBytes, rowCount, objects } };
+      }
       const built = await backend.copyShard!({ prefix, rowCount, objects }, { store, prefix: to.prefix, signal });
       return { mode, ...to, checkpointId: null, built };
     } catch {
@@ -154,6 +155,17 @@ export class Reuse implements AsyncDisposable {
         if (await unpin(this.#options.store, held).then(() => true, () => false)) break;
       }
     }
+  }
+
+  /** Other clean-ups than ours may have removed it: then building anew mends what a reference would pass on. A LIST. */
+  async #isThere(shardId: number): Promise<boolean> {
+    const { store, signal } = this.#options;
+    const { prefix, known: { objects } } = this.#shards.get(shardId)!;
+    const found = new Map<string, number>();
+    for await (const page of store.list(`${prefix}/`, { signal })) {
+      for (const { key, sizeBytes } of page) found.set(key, sizeBytes);
+    }
+    return objects.every(({ name, sizeBytes }) => found.get(`${prefix}/${name}`) === sizeBytes);
   }
 
   async #pin(): Promise<void> {

@@ -8,6 +8,7 @@ import {
   openSnapshot,
   singleShard,
   sqliteBackend,
+  verifySnapshot,
   writeSnapshot,
 } from "../../mod.ts";
 import { nativeSqliteBackend } from "../../src/backends/native_sqlite_backend.ts";
@@ -207,6 +208,21 @@ test('writeSnapshot() with reuse "copy" builds what cannot be copied', async () 
     await using reader = await openSnapshot({ store, access: "range" });
     equal((await reader.getMany([...numbers(SMALL.rows)])).size, SMALL.rows);
     equal(reader.info.warnings.join(), "");
+  }
+});
+
+test('writeSnapshot() with reuse "reference" builds what is no longer there', async () => {
+  for (const name of ["shard.db", "shard.sidecar", "shard.guard"]) {
+    for (const spoil of ["remove", "cut"]) {
+      const store = memoryStore();
+      const { winners } = await write(store, SMALL);
+      const key = `${winners[3]!.dbUrl!.slice(store.url.length + 1)}/${name}`;
+      if (spoil === "remove") await store.delete(key);
+      else await store.put(key, new Uint8Array(100));
+      const { stats, manifestRef } = await write(store, SMALL, { reuse: "reference" });
+      equal(stats.shardsReused, 7, `${spoil} ${name}`);
+      equal((await verifySnapshot(store, { ref: manifestRef })).isSound, true);
+    }
   }
 });
 
