@@ -3,13 +3,14 @@
  *
  * The file is a function of its tables and their rows alone: no time, no free pages, no leftovers. Its page order
  * serves readers: leaves in key order, each directly followed by the overflow chains of its rows, then all interior
- * pages of the table in one run.
+ * pages of the table in one run. Of tables of few, long rows all chains come first.
  * @module
  */
 import type { SpoolFactory } from "../bytes/spool.ts";
 import { FILE_HEADER_BYTES, LEAF_TABLE, PAGE_SIZES, putVarint, varintBytes } from "./format.ts";
 import { type PageObserver, PageOutput } from "./page_output.ts";
 import type { SqlValue } from "./record.ts";
+import { LongRowsWriter } from "./long_rows_writer.ts";
 import { encodeRecord } from "./record_writer.ts";
 import { TreeWriter } from "./tree_writer.ts";
 
@@ -24,7 +25,7 @@ export class DatabaseWriter implements AsyncDisposable {
   readonly #output: PageOutput;
   readonly #sink: PageSink;
   readonly #openSpool: SpoolFactory | undefined;
-  #tree: TreeWriter | undefined;
+  #tree: TreeWriter | LongRowsWriter | undefined;
   #writing: Promise<void> = Promise.resolve();
   readonly #schema: Uint8Array[] = [];
 
@@ -42,20 +43,30 @@ export class DatabaseWriter implements AsyncDisposable {
 
   /** Begins a table; its rows go to the tree that is given back. */
   beginTable(kind: "rowid" | "withoutRowid"): TreeWriter {
-    this.#tree = new TreeWriter(this.#output, kind === "rowid" ? "table" : "index", {
-      flush: () => this.flush(),
-      ...(this.#openSpool === undefined ? {} : { openSpool: this.#openSpool }),
-    });
-    return this.#tree;
+    return this.#tree = new TreeWriter(this.#output, kind === "rowid" ? "table" : "index", this.#treeIo());
+  }
+
+  /** Begins a table with row ids whose rows are so long that they have overflow chains, which stand before its leaves. */
+  beginLongRows(): LongRowsWriter {
+    return this.#tree = new LongRowsWriter(this.#output, this.#treeIo());
   }
 
   /** Ends the table begun last and enters it into the schema. */
   async endTable(name: string, sql: string): Promise<void> {
-    await using tree = this.#tree!;
-    const rootPage = await tree.finish();
-    this.#schema.push(encodeRecord(["table", name, name, rootPage, sql]));
-    this.#tree = undefined;
-    await this.flush();
+    this.#schema.push(encodeRecord(["table", name, name, await this.#endTree(), sql]));
+  }
+
+  /**
+   * Ends an index that was begun as a table without row ids, and enters it into the schema as one that SQLite makes by
+   * itself. Its rows are the indexed columns and the row id.
+   */
+  async endIndex(name: string, tableName: string): Promise<void> {
+    this.#schema.push(encodeRecord(["index", name, tableName, await this.#endTree(), null]));
+  }
+
+  /** Enters a virtual table into the schema, which has no pages of its own. */
+  addVirtualTable(name: string, sql: string): void {
+    this.#schema.push(encodeRecord(["table", name, name, 0, sql]));
   }
 
   /** Hands the final pages on. While they are being written the next ones can be filled. */
@@ -73,6 +84,19 @@ export class DatabaseWriter implements AsyncDisposable {
     await this.flush();
     await this.#writing;
     return firstPage(this.#output.pageSizeBytes, this.#output.pageCount, this.#schema);
+  }
+
+  async #endTree(): Promise<number> {
+    await using tree = this.#tree!;
+    const rootPage = await tree.finish();
+    this.#tree = undefined;
+    await this.flush();
+    return rootPage;
+  }
+
+  #treeIo(): { flush: () => Promise<void>; openSpool?: SpoolFactory } {
+    const flush = () => this.flush();
+    return this.#openSpool === undefined ? { flush } : { flush, openSpool: this.#openSpool };
   }
 
   /** Removes temporary files; waits for what is being written. */

@@ -58,6 +58,28 @@ export class PageOutput {
     return this.pageCount;
   }
 
+  /** Appends an overflow chain of this content, of at least a byte, and gives the number of its first page. */
+  putChain(content: Uint8Array): number {
+    const contentBytes = this.pageSizeBytes - 4;
+    const first = this.allocate();
+    // Not always numbers in a row: one page of each file is stepped over.
+    const chain = [first];
+    for (let at = 0, page = first; at < content.length; at += contentBytes) {
+      const isLast = at + contentBytes >= content.length;
+      const next = isLast ? 0 : this.allocate();
+      const offset = this.offsetOf(page);
+      this.bytes[offset] = next >>> 24;
+      this.bytes[offset + 1] = (next >>> 16) & 0xff;
+      this.bytes[offset + 2] = (next >>> 8) & 0xff;
+      this.bytes[offset + 3] = next & 0xff;
+      this.bytes.set(content.subarray(at, at + contentBytes), offset + 4);
+      page = next;
+      if (this.observer !== undefined && !isLast) chain.push(next);
+    }
+    this.observer?.onChain(chain);
+    return first;
+  }
+
   /**
    * Takes the pages before `keepFrom` out of the window. The result is valid until the call after the next one,
    * so that it can be written while the window fills again.

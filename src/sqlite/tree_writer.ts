@@ -108,6 +108,14 @@ export class TreeWriter implements AsyncDisposable {
     else for (let i = 0; i < length; i++) page[bodyAt + i] = body[start + i]!;
   }
 
+  /** Appends a cell of a table b-tree that is complete, its overflow chain written. */
+  addCell(cell: Uint8Array): void {
+    if (8 + 2 * this.#cellCount + 2 + cell.length > this.#top) this.#nextTableLeaf();
+    this.#top -= cell.length;
+    this.#output.bytes.set(cell, this.#base + this.#top);
+    putUint16(this.#output.bytes, this.#base + 8 + 2 * this.#cellCount++, this.#top);
+  }
+
   /** Writes the interior levels; gives the number of the root page. */
   async finish(): Promise<number> {
     this.#borrowForLastLeaf();
@@ -144,22 +152,7 @@ export class TreeWriter implements AsyncDisposable {
     cell.set(this.head.subarray(0, headBytes));
     const bodyLocal = cell.length - 4 - headBytes;
     cell.set(body.subarray(0, bodyLocal), headBytes);
-    const contentBytes = this.#output.pageSizeBytes - 4;
-    const { observer } = this.#output;
-    let page = this.#output.allocate();
-    // Not always numbers in a row: one page of each file is stepped over.
-    const chain = [page];
-    putUint32(cell, cell.length - 4, page);
-    for (let at = bodyLocal; at < body.length; at += contentBytes) {
-      const isLast = at + contentBytes >= body.length;
-      const next = isLast ? 0 : this.#output.allocate();
-      const offset = this.#output.offsetOf(page);
-      putUint32(this.#output.bytes, offset, next);
-      this.#output.bytes.set(body.subarray(at, at + contentBytes), offset + 4);
-      page = next;
-      if (observer !== undefined && !isLast) chain.push(next);
-    }
-    observer?.onChain(chain);
+    putUint32(cell, cell.length - 4, this.#output.putChain(body.subarray(bodyLocal)));
     return cell;
   }
 
