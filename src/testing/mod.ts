@@ -1,6 +1,6 @@
 /**
- * For tests of programs that use this library: a clock that is moved by hand, a store that fails on purpose, and a
- * simulation of programs that share a store over an unreliable network.
+ * For tests of programs that use this library: a clock that is moved by hand, a store that fails on purpose, a
+ * simulation of programs that share a store over an unreliable network, and the recall of searches.
  * @module
  */
 export {
@@ -12,6 +12,7 @@ export {
   type StoreRequest,
 } from "./fault_store.ts";
 export { ManualClock } from "./manual_clock.ts";
+export { type RankedMatch, recallAtK } from "./recall.ts";
 export {
   runScenario,
   type ScenarioActor,

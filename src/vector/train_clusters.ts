@@ -1,0 +1,151 @@
+/**
+ * Finds centroids: k-means++ chooses vectors to begin with, Lloyd's iterations move them.
+ * @module
+ */
+import { ConfigValidationError } from "../errors.ts";
+import { DistanceTable, rowCountOf, type VectorRows } from "./distance_table.ts";
+import { nearestRow } from "./clusters.ts";
+import { RandomNumbers } from "./random_numbers.ts";
+
+/** How centroids are found. */
+export interface TrainOptions {
+  /** Numbers in each vector. */
+  readonly dim: number;
+  /** How many centroids are wanted. */
+  readonly clusters: number;
+  /** A whole number; the same one gives the same centroids. @default {42} */
+  readonly seed?: number | undefined;
+  /** @default {100} */
+  readonly iterationsMax?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Movements below are none: so much, and so much of each number. */
+const TOLERANCE_ABSOLUTE = 1e-6;
+const TOLERANCE_RELATIVE = 1e-5;
+/** After so many multiplications, some ten milliseconds, others get their turn. */
+const TURN_OPERATIONS = 1 << 23;
+
+/**
+ * Centroids of clusters of vectors, by squared Euclidean distance whatever metric they are used with, as in the Python
+ * package. `[clusters × dim]`, row-major, in float32.
+ *
+ * Ends when no centroid moves any more, or after `iterationsMax` rounds. A cluster that loses all its vectors keeps its
+ * centroid. Cost: `rows × clusters × dim` multiplications a round; lets others have their turn meanwhile.
+ *
+ * Sources: D. Arthur, S. Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007; S. Lloyd, "Least
+ * squares quantization in PCM", IEEE Trans. Inf. Theory 28(2), 1982.
+ *
+ * @param vectors `[rows × dim]`, row-major, finite.
+ * @throws {ConfigValidationError} when there are fewer vectors than clusters, or none.
+ * @throws the reason of `signal`.
+ *
+ * @example Two heaps on a line
+ * ```ts
+ * import { trainClusters } from "./train_clusters.ts";
+ *
+ * const { values } = await trainClusters(Float32Array.of(0, 10, 2, 12), { dim: 1, clusters: 2 });
+ * if (values.toSorted().join() !== "1,11") throw new Error("unexpected centroids");
+ * ```
+ */
+export async function trainClusters(
+  vectors: Float32Array,
+  { dim, clusters, seed = 42, iterationsMax = 100, signal }: TrainOptions,
+): Promise<VectorRows & { readonly values: Float32Array<ArrayBuffer> }> {
+  const rowCount = rowCountOf(vectors, dim, "vectors");
+  if (!Number.isSafeInteger(clusters) || clusters < 1 || rowCount < clusters) {
+    throw new ConfigValidationError(
+      `Cannot train centroids as their number must be from 1 to that of the vectors, ${rowCount}: ` +
+        `current value is ${clusters}`,
+      "clusters",
+    );
+  }
+  const task: Task = { vectors, dim, clusters, rowCount, turns: new Turns(signal) };
+  const values = await firstCentroids(task, new RandomNumbers(seed));
+  for (let round = 0; round < iterationsMax; round++) {
+    const previous = values.slice();
+    await moveCentroids(task, values);
+    if (values.every((value, i) => isNear(value, previous[i]!))) break;
+  }
+  return { values, dim };
+}
+
+interface Task {
+  readonly vectors: Float32Array;
+  readonly dim: number;
+  readonly clusters: number;
+  readonly rowCount: number;
+  readonly turns: Turns;
+}
+
+/** Each next centroid is a vector, the more likely the farther it is from those before. */
+async function firstCentroids(task: Task, random: RandomNumbers): Promise<Float32Array<ArrayBuffer>> {
+  const { vectors, dim, clusters, rowCount, turns } = task;
+  const values = new Float32Array(clusters * dim);
+  const nearest = new Float64Array(rowCount).fill(Infinity);
+  let chosen = random.below(rowCount);
+  for (let cluster = 0; cluster < clusters; cluster++) {
+    const centroid = vectors.subarray(chosen * dim, (chosen + 1) * dim);
+    values.set(centroid, cluster * dim);
+    const table = new DistanceTable({ values: centroid, dim }, "l2");
+    let sum = 0;
+    for (let row = 0; row < rowCount; row++) {
+      table.measure(vectors, row * dim);
+      sum += nearest[row] = Math.min(nearest[row]!, table.distances[0]!);
+      if (turns.isDue(dim)) await turns.give();
+    }
+    let left = random.fraction() * sum;
+    // Where all vectors are the same as some centroid any of them will do.
+    chosen = sum === 0
+      ? random.below(rowCount)
+      : nearest.findIndex((distance) => distance > 0 && (left -= distance) < 0);
+    // Rounding may leave a rest at the end.
+    if (chosen < 0) chosen = nearest.findLastIndex((distance) => distance > 0);
+  }
+  return values;
+}
+
+/** One round: each centroid moves to the middle of the vectors that it is nearest to. */
+async function moveCentroids(task: Task, values: Float32Array): Promise<void> {
+  const { vectors, dim, clusters, rowCount, turns } = task;
+  const table = new DistanceTable({ values, dim }, "l2");
+  const sums = new Float64Array(clusters * dim);
+  const counts = new Uint32Array(clusters);
+  for (let row = 0; row < rowCount; row++) {
+    const start = row * dim;
+    const cluster = nearestRow(table, vectors, start);
+    const first = cluster * dim;
+    counts[cluster]!++;
+    for (let i = 0; i < dim; i++) sums[first + i]! += vectors[start + i]!;
+    if (turns.isDue(clusters * dim)) await turns.give();
+  }
+  counts.forEach((count, cluster) => {
+    if (count === 0) return;
+    for (let i = cluster * dim; i < (cluster + 1) * dim; i++) values[i] = sums[i]! / count;
+  });
+}
+
+function isNear(value: number, previous: number): boolean {
+  return Math.abs(previous - value) <= TOLERANCE_ABSOLUTE + TOLERANCE_RELATIVE * Math.abs(value);
+}
+
+/** Lets other tasks have their turn between stretches of arithmetic. */
+class Turns {
+  readonly #signal: AbortSignal | undefined;
+  #operations = 0;
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  isDue(operations: number): boolean {
+    this.#operations += operations;
+    return this.#operations >= TURN_OPERATIONS;
+  }
+
+  async give(): Promise<void> {
+    this.#operations = 0;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#signal?.throwIfAborted();
+  }
+}
