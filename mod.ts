@@ -27,6 +27,14 @@ export type { EventMap, EventSink, ShardyfusionEvent } from "./src/events.ts";
 export type { Backend, BackendSpec } from "./src/backends/backend.ts";
 export { sqliteBackend, type SqliteBackendOptions } from "./src/backends/sqlite_backend.ts";
 export type { Key, KeyEncoding } from "./src/routing/key.ts";
+export {
+  type CelSharding,
+  celSharding,
+  celShardingByColumns,
+  type CelShardingOptions,
+  type ColumnShardingOptions,
+  type ShardingColumn,
+} from "./src/routing/cel_sharding.ts";
 export { hashSharding, type HashShardingOptions, type Sharding, singleShard } from "./src/routing/sharding.ts";
 export type { LazyManifest, Manifest, ManifestRef, ShardDirectory, ShardEntry } from "./src/snapshots/manifest.ts";
 export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
@@ -57,6 +65,8 @@ export type {
   AccessMode,
   HydrateOptions,
   LookUpOptions,
+  ManyColumns,
+  ManyLookUpOptions,
   OpenSnapshotOptions,
   ReaderOptions,
   SnapshotPin,

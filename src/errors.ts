@@ -47,7 +47,7 @@ export class ConfigValidationError extends ShardyfusionError {
   }
 }
 
-/** A row cannot be given to a shard. */
+/** A row or a key cannot be given to a shard, or rows leave shards out. */
 export class ShardAssignmentError extends ShardyfusionError {
   override readonly name = "ShardAssignmentError";
   override readonly code = "SHARD_ASSIGNMENT";

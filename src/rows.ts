@@ -15,11 +15,13 @@ export interface PackedRows {
   readonly starts: Uint32Array<ArrayBuffer>;
   /** `rowCount` entries are in use. */
   readonly keyLengths: Uint32Array<ArrayBuffer>;
+  /** Where what routes looked at the rows before they were packed: as of {@linkcode RoutedRows}. */
+  readonly shardIds?: Uint32Array<ArrayBuffer>;
 }
 
 /** Rows in order of arrival, each with the number of its shard. */
 export interface RoutedRows extends PackedRows {
-  /** `rowCount` entries are in use. */
+  /** `rowCount` entries are in use. Until all rows are there the numbers may be provisional ones. */
   readonly shardIds: Uint32Array<ArrayBuffer>;
 }
 

@@ -1,10 +1,9 @@
 /**
- * Keys, values and routing columns between the command line and the library.
+ * Keys and values between the command line and the library.
  * @module
  */
 import { Buffer } from "node:buffer";
 import type { Key, KeyEncoding } from "../routing/key.ts";
-import type { RoutingColumns } from "../routing/router.ts";
 import { UsageError } from "./cli_errors.ts";
 
 /** How values are printed. */
@@ -40,17 +39,6 @@ export function keyOf(text: string, encoding: KeyEncoding): Key {
 export function valueText(value: Uint8Array, encoding: ValueEncoding): string {
   if (encoding === "utf8") return new TextDecoder("utf-8", { ignoreBOM: true }).decode(value);
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString(encoding);
-}
-
-/**
- * The routing columns of `--routing-context k=v`; values are always strings.
- *
- * @returns undefined without any.
- * @throws {UsageError} when one has no `=`.
- */
-export function routingColumns(pairs: readonly string[]): RoutingColumns | undefined {
-  if (pairs.length === 0) return undefined;
-  return Object.fromEntries(pairs.map((pair) => splitPair(pair, "--routing-context")));
 }
 
 /** @throws {UsageError} when it has no `=`. */

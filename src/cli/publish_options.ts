@@ -84,7 +84,10 @@ export function judgesOf(options: OptionTexts, place: { store: ObjectStore; poin
   if (maxRatio !== undefined) {
     judges.push(rowCountDrift({ against: place.store, pointerKey: place.pointerKey, maxRatio }));
   }
-  if (sample !== undefined) judges.push(sampleRows(sample, { key: (row) => row.key, value: (row) => row.value }));
+  if (sample !== undefined) {
+    const readRow = { key: (row: Row) => row.key, value: (row: Row) => row.value, columns: (row: Row) => row.columns };
+    judges.push(sampleRows(sample, readRow));
+  }
   if (switchOption(options, "--verify")) judges.push(fullVerify());
   if (judges.length === 0) return { validate: undefined, sample };
   return {

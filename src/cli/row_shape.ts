@@ -7,11 +7,14 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import { jsonValue } from "../write/values.ts";
+import { columnValue } from "./routing_columns.ts";
 
 /** A row as `build` hands it on. */
 export interface Row {
   readonly key: Key;
   readonly value: string;
+  /** What CEL sharding looks at, but for the key. */
+  readonly columns: Readonly<Record<string, unknown>>;
 }
 
 /** What is stored as the value of a row. */
@@ -26,7 +29,11 @@ export interface RowShape {
   readonly value: ValueChoice;
   /** Undefined: by the type of the first key. */
   readonly keyEncoding: KeyEncoding | undefined;
+  /** Types by name of the columns that CEL sharding looks at, but for the key. */
+  readonly celColumns: Readonly<Record<string, string>>;
 }
+
+const NO_COLUMNS = Object.freeze({});
 
 /** Names a row in errors: `line 3 of rows.csv`. */
 export type Where = () => string;
@@ -46,18 +53,26 @@ export function parseValueChoice(text: string | undefined): ValueChoice {
 export function ndjsonRowOf(shape: RowShape): (line: string, where: Where) => Row {
   const keyOf = keyReader(shape.keyEncoding);
   const { value, keyColumn } = shape;
+  const celNames = Object.keys(shape.celColumns);
+  const columnsOf = celNames.length === 0
+    ? () => NO_COLUMNS
+    : (row: JsonObject, where: Where) => Object.fromEntries(celNames.map((name) => [name, column(row, name, where)]));
   if (value.kind === "row") {
-    const read = [keyColumn];
-    return (line, where) => ({ key: keyOf(column(parsed(line, read, where), keyColumn, where), where), value: line });
+    const read = [keyColumn, ...celNames];
+    return (line, where) => {
+      const row = parsed(line, read, where);
+      return { key: keyOf(column(row, keyColumn, where), where), value: line, columns: columnsOf(row, where) };
+    };
   }
   const names = value.kind === "column" ? [value.column] : value.columns;
-  const read = [keyColumn, ...names];
+  const read = [keyColumn, ...names, ...celNames];
   const render = value.kind === "json" ? jsonValue(names) : null;
   return (line, where) => {
     const row = parsed(line, read, where);
     const key = keyOf(column(row, keyColumn, where), where);
     const picked = names.map((name) => column(row, name, where));
-    return { key, value: render === null ? textOf(picked[0]!, where) : render(row) };
+    const columns = columnsOf(row, where);
+    return { key, value: render === null ? textOf(picked[0]!, where) : render(row), columns };
   };
 }
 
@@ -78,6 +93,9 @@ export function csvRowOf(shape: RowShape, header: readonly string[], where: Wher
   const keyOf = keyReader(encoding);
   const keyAt = place(shape.keyColumn);
   const valueAt = value.kind === "column" ? place(value.column) : -1;
+  const cel = Object.entries(shape.celColumns).map(([name, type]) => [name, place(name), type] as const);
+  const columnsOf = (record: readonly string[]): Row["columns"] =>
+    Object.fromEntries(cel.map(([name, at, type]) => [name, columnValue(record[at]!, type)]));
   const names = value.kind === "json" ? value.columns : header;
   // The names are the same in every row: rendered once.
   const members = names.map((name) => [`${JSON.stringify(name)}:`, place(name)] as const);
@@ -90,8 +108,9 @@ export function csvRowOf(shape: RowShape, header: readonly string[], where: Wher
     }
     const text = record[keyAt]!;
     const key = keyOf(isNumeric && /^-?\d+$/.test(text) ? wholeNumber(text) : text, where);
-    if (valueAt >= 0) return { key, value: record[valueAt]! };
-    return { key, value: `{${members.map(([name, at]) => name + JSON.stringify(record[at])).join(",")}}` };
+    const columns = cel.length === 0 ? NO_COLUMNS : columnsOf(record);
+    if (valueAt >= 0) return { key, value: record[valueAt]!, columns };
+    return { key, columns, value: `{${members.map(([name, at]) => name + JSON.stringify(record[at])).join(",")}}` };
   };
 }
 

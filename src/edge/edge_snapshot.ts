@@ -4,13 +4,13 @@
  */
 import { edgeSqlite } from "../backends/edge_sqlite.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { nonEmptyString, optional } from "../option_fields.ts";
+import { nonEmptyString, objectOf, optional } from "../option_fields.ts";
 import { hashRouter } from "../routing/hash_router.ts";
 import { objectManifestReader } from "../snapshots/object_manifest_reader.ts";
 import { KeyReader } from "../read/key_reader.ts";
 import { loadManifestAt, loadNamed, requirePointer } from "../read/load_manifest.ts";
 import { rangeAccess } from "../read/range_access.ts";
-import { checkOptions, oneOf, readerChecks, type ReaderOptions } from "../read/read_options.ts";
+import { checkOptions, oneOf, readerChecks, type ReaderOptions, type RouterMaker } from "../read/read_options.ts";
 import type { ReaderParts } from "../read/reader_parts.ts";
 import { ReaderState } from "../read/reader_state.ts";
 import { SnapshotSource } from "../read/snapshot_source.ts";
@@ -21,12 +21,21 @@ export interface EdgeReaderOptions extends ReaderOptions {
   readonly access?: "auto" | "range" | undefined;
   /** Ref of the snapshot to read and to stay with. Default: the current one. */
   readonly pin?: string | undefined;
+  /**
+   * What reads snapshots that are not sharded by hash: `[celRouting]` from `./routing/cel` for CEL sharding, which
+   * makes a bundle larger. Default: none.
+   */
+  readonly routers?: readonly RouterMaker[] | undefined;
 }
 
 const parts: ReaderParts = {
-  routerOf({ strategy }, shardCount) {
-    if (strategy === "hash") return hashRouter(shardCount);
-    throw needsMore(`sharding by strategy "${strategy}"`);
+  routerOf({ routing, shardCount }, { routers }) {
+    if (routing.strategy === "hash") return hashRouter(shardCount);
+    for (const make of routers ?? []) {
+      const router = make(routing, shardCount);
+      if (router !== null) return router;
+    }
+    throw needsMore("CEL sharding", " or give { routers: [celRouting] }");
   },
   openerOf({ custom }) {
     const own = custom["shardyfusion"] as { readonly backend?: { readonly name?: string } } | undefined;
@@ -48,15 +57,16 @@ const checks = {
   ...readerChecks,
   access: optional(oneOf("auto", "range")),
   pin: optional(nonEmptyString),
+  routers: optional(objectOf("an array such as [celRouting]", "length")),
 };
 
 /**
  * Opens the snapshot that is current now, or the pinned one, for lookups by key.
  *
  * The same reader as the package's own `openSnapshot`, less what would make a bundle large: it reads SQLite shards of
- * snapshots with hash sharding, over ranges; no scans, no borrowed shards, no events, no whole files, no older snapshot
- * in the place of a damaged one, and manifests are read whole, of however many shards. It sends two GETs: one for the
- * pointer, one for the manifest.
+ * snapshots with hash sharding (with `routers` also others), over ranges; no scans, no borrowed shards, no events, no
+ * whole files, no older snapshot in the place of a damaged one, and manifests are read whole, of however many shards.
+ * It sends two GETs: one for the pointer, one for the manifest.
  *
  * @throws as the package's own `openSnapshot`.
  *
@@ -78,9 +88,10 @@ export async function openSnapshot(options: EdgeReaderOptions): Promise<KeyReade
   return new KeyReader(new ReaderState(source, await source.openFirst(), { options: checked, limiter: null }));
 }
 
-function needsMore(what: string): ConfigValidationError {
+function needsMore(what: string, otherwise: string = ""): ConfigValidationError {
+  const advice = `import openSnapshot from the package itself${otherwise}`;
   return new ConfigValidationError(
-    `Cannot read ${what} with the reader for the edge: import openSnapshot from the package itself`,
+    `Cannot read ${what} with the reader for the edge: ${advice}`,
     "store",
   );
 }

@@ -4,7 +4,7 @@
  */
 import type { ShardOpener, ShardReader } from "../backends/backend.ts";
 import { RecentResults } from "../recent_results.ts";
-import type { Router, RoutingSpec } from "../routing/router.ts";
+import type { Router } from "../routing/router.ts";
 import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer } from "../snapshots/manifest_store.ts";
 import type { LoadedManifest } from "./load_manifest.ts";
@@ -44,7 +44,7 @@ export type OpenAll = (manifest: Manifest, open: OpenShard, limits: OpeningLimit
 /** What a generation is opened with. */
 export interface OpenMeans extends OpeningLimits, Pick<ShardPlace, "store" | "resolveStore"> {
   readonly opener: ShardOpener;
-  readonly routerOf: (spec: RoutingSpec, shardCount: number) => Router;
+  routerOf(): Promise<Router> | Router;
   /** Makes the access; it is disposed of with the generation. */
   openAccess(): Promise<ShardAccess> | ShardAccess;
   /** For accesses that open shards at once. */
@@ -132,7 +132,7 @@ export class Generation {
  */
 export async function openGeneration(loaded: NotedManifest, means: OpenMeans): Promise<Generation> {
   const { manifest } = loaded;
-  const router = means.routerOf(manifest.routing, manifest.shardCount);
+  const router = await means.routerOf();
   const place = { ...means, fileName: means.opener.fileName };
   const access = await means.openAccess();
   const open: OpenShard = async (shard, signal) =>

@@ -3,8 +3,8 @@
  * @module
  */
 import { encodeKey, type Key } from "../routing/key.ts";
-import { lookUpMany, shardOf } from "./look_up.ts";
-import type { LookUpOptions } from "./read_options.ts";
+import { columnsOf, lookUpMany, shardOf } from "./look_up.ts";
+import type { LookUpOptions, ManyLookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 import { infoOf, type ReaderStats, type SnapshotInfo } from "./snapshot_info.ts";
 
@@ -27,9 +27,12 @@ export class KeyReader implements AsyncDisposable {
   }
 
   /**
-   * The value of a key, or null when there is none; an empty value is an empty array. The value is a copy.
+   * The value of a key, or null when there is none; an empty value is an empty array. The value is a copy. A key whose
+   * routing token has no shard is not there.
    *
-   * @throws {ConfigValidationError} when the key is of a type or size that the snapshot cannot have.
+   * @throws {CelEvaluationError} when the routing expression has no answer for the columns.
+   * @throws {ConfigValidationError} when the key is of a type or size that the snapshot cannot have, or columns are
+   * missing that the routing expression looks at.
    * @throws {CorruptFileError} when the shard is damaged.
    * @throws {ManifestParseError} when a manifest that was not read whole turns out to be damaged.
    * @throws {ReaderStateError} when the reader is closed.
@@ -53,7 +56,7 @@ export class KeyReader implements AsyncDisposable {
    */
   async getMany<K extends Key>(
     keys: Iterable<K>,
-    options: LookUpOptions = {},
+    options: ManyLookUpOptions<K> = {},
   ): Promise<Map<K, Uint8Array | null>> {
     options.signal?.throwIfAborted();
     const active = this.#state.use();
@@ -67,16 +70,19 @@ export class KeyReader implements AsyncDisposable {
   /**
    * The shard of a key, from 0, whether or not the key exists.
    *
-   * @throws {ConfigValidationError} when the key has a type that cannot be routed.
+   * @throws {ConfigValidationError} when the key has a type that cannot be routed, or columns are missing.
+   * @throws {CelEvaluationError} when the routing expression has no answer for the columns.
    * @throws {UnknownRoutingTokenError} when the routing expression gives a token that has no shard.
+   * @throws {ShardAssignmentError} when it gives a number that is no shard.
    */
   route(key: Key, options: LookUpOptions = {}): number {
     return this.#state.active.router.route(key, options.columns);
   }
 
   /** The shards of many keys, in the order of the keys. @throws as `route`. */
-  routeMany(keys: Iterable<Key>, options: LookUpOptions = {}): number[] {
-    return Array.from(keys, (key) => this.route(key, options));
+  routeMany<K extends Key>(keys: Iterable<K>, options: ManyLookUpOptions<K> = {}): number[] {
+    const { router } = this.#state.active;
+    return Array.from(keys, (key) => router.route(key, columnsOf(key, options.columns)));
   }
 
   /**
@@ -117,8 +123,8 @@ export class KeyReader implements AsyncDisposable {
   #lookUp(key: Key, options: LookUpOptions | undefined): Uint8Array | null | Promise<Uint8Array | null> {
     const active = this.#state.use();
     this.#state.lookUps++;
-    const shardId = shardOf(active, key, options);
     const encoded = encodeKey(active.manifest.keyEncoding, key);
+    const shardId = shardOf(active, key, options?.columns);
     const reader = active.readerAt(shardId, options?.signal);
     if (reader === null) return null;
     if (reader instanceof Promise) {

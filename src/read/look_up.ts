@@ -6,16 +6,23 @@ import { ConfigValidationError, UnknownRoutingTokenError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import { encodeKey, type Key } from "../routing/key.ts";
 import type { Generation } from "./generation.ts";
-import type { LookUpOptions } from "./read_options.ts";
+import type { RoutingColumns } from "../routing/router.ts";
+import type { ManyColumns, ManyLookUpOptions } from "./read_options.ts";
 
 /** The shard of a key; -1 when the key has none. */
-export function shardOf(active: Generation, key: Key, options: LookUpOptions | undefined): number {
+export function shardOf(active: Generation, key: Key, columns: RoutingColumns | undefined): number {
   try {
-    return active.router.route(key, options?.columns);
+    return active.router.route(key, columns);
   } catch (error) {
     if (error instanceof UnknownRoutingTokenError) return -1;
     throw error;
   }
+}
+
+/** The columns of one of many keys. */
+export function columnsOf<K extends Key>(key: K, columns: ManyColumns<K> | undefined): RoutingColumns | undefined {
+  if (typeof columns === "function") return columns(key);
+  return columns instanceof Map ? columns.get(key) : columns as RoutingColumns | undefined;
 }
 
 /**
@@ -26,13 +33,13 @@ export function shardOf(active: Generation, key: Key, options: LookUpOptions | u
 export async function lookUpMany<K extends Key>(
   active: Generation,
   values: Map<K, Uint8Array | null>,
-  options: LookUpOptions,
+  options: ManyLookUpOptions<K>,
 ): Promise<void> {
   const groups = new Map<number, { keys: K[]; encoded: Uint8Array[] }>();
   for (const key of values.keys()) {
-    const shardId = shardOf(active, key, options);
-    // A wrong key is an error in an empty shard too.
+    // A wrong key is an error in an empty shard too, and where it has no shard.
     const encoded = encodeKey(active.manifest.keyEncoding, key);
+    const shardId = shardOf(active, key, columnsOf(key, options.columns));
     const group = groups.get(shardId);
     if (group === undefined) groups.set(shardId, { keys: [key], encoded: [encoded] });
     else group.keys.push(key), group.encoded.push(encoded);

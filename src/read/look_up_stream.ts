@@ -3,7 +3,7 @@
  * @module
  */
 import type { Key } from "../routing/key.ts";
-import type { LookUpOptions } from "./read_options.ts";
+import type { ManyLookUpOptions } from "./read_options.ts";
 import type { KeyReader } from "./key_reader.ts";
 
 /** Keys that are looked up together. */
@@ -36,7 +36,7 @@ const KEYS_MAX = 512;
  */
 export function lookUpStream<K extends Key>(
   reader: KeyReader,
-  options: LookUpOptions = {},
+  options: ManyLookUpOptions<K> = {},
 ): TransformStream<K, [key: K, value: Uint8Array | null]> {
   type Controller = TransformStreamDefaultController<[K, Uint8Array | null]>;
   let waiting: K[] = [];

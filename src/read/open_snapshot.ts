@@ -25,7 +25,7 @@ import { SnapshotReader } from "./snapshot_reader.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
 
 const parts: ReaderParts = {
-  routerOf,
+  routerOf: ({ routing, shardCount }) => routerOf(routing, shardCount),
   openerOf: backendOf,
   hedged,
   async openAccess(manifest, rangeMeans) {

@@ -17,7 +17,8 @@ import {
   objectOf,
   optional,
 } from "../option_fields.ts";
-import type { RoutingColumns } from "../routing/router.ts";
+import type { Key } from "../routing/key.ts";
+import type { Router, RoutingColumns, RoutingSpec } from "../routing/router.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ReadableStore } from "../stores/store.ts";
 
@@ -116,9 +117,13 @@ export interface HydrateOptions {
   readonly shardsAtOnce?: number | undefined;
 }
 
+/** Makes the router of a snapshot; null when it is sharded by another strategy. */
+export type RouterMaker = (spec: RoutingSpec, shardCount: number) => Router | null;
+
 /** Options with defaults filled in. */
 export interface CheckedOptions extends Omit<OpenSnapshotOptions, "backend"> {
   readonly backend?: ShardOpener | undefined;
+  readonly routers?: readonly RouterMaker[] | undefined;
   readonly pointerKey: string;
   readonly access: AccessMode;
   readonly cacheBytesMax: number;
@@ -129,10 +134,25 @@ export interface CheckedOptions extends Omit<OpenSnapshotOptions, "backend"> {
 
 /** What every lookup takes. */
 export interface LookUpOptions {
-  /** Values of the columns that the routing expression looks at; not needed with hash sharding. */
+  /**
+   * Values of the columns that the routing expression looks at. A column `key` that is left out is the key itself. Not
+   * needed with hash sharding, nor where the expression looks at the key alone.
+   */
   readonly columns?: RoutingColumns;
   /** Aborts the lookup. */
   readonly signal?: AbortSignal;
+}
+
+/** Columns of many keys: the same for all, so that they are looked up in one shard, or each key's own. */
+export type ManyColumns<K extends Key = Key> =
+  | RoutingColumns
+  | ReadonlyMap<K, RoutingColumns>
+  | ((key: K) => RoutingColumns);
+
+/** What lookups of many keys take. */
+export interface ManyLookUpOptions<K extends Key = Key> extends Omit<LookUpOptions, "columns"> {
+  /** As for one key: for all of them, or as a Map by key or a function of the key. */
+  readonly columns?: ManyColumns<K>;
 }
 
 /** The check of a signal. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ShardOpener } from "../backends/backend.ts";
-import type { Router, RoutingSpec } from "../routing/router.ts";
+import type { Router } from "../routing/router.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ManifestReaderOptions } from "../snapshots/object_manifest_reader.ts";
@@ -23,7 +23,7 @@ export interface AccessMeans extends RangeMeans, FileMeans {
 
 /** The parts of a reader that are not the same behind every door. */
 export interface ReaderParts {
-  readonly routerOf: (spec: RoutingSpec, shardCount: number) => Router;
+  routerOf(manifest: Manifest, options: CheckedOptions): Promise<Router> | Router;
   /** The engine of a snapshot's shards. */
   openerOf(manifest: Manifest): ShardOpener;
   /** Chooses the way in which shards are made available. */

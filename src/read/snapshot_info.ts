@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from "../bytes/python_json.ts";
 import type { KeyEncoding } from "../routing/key.ts";
+import type { RoutingSpec } from "../routing/router.ts";
 import { directoryOf } from "../snapshots/manifest.ts";
 import type { Generation } from "./generation.ts";
 import type { ChosenMode } from "./shard_access.ts";
@@ -14,6 +15,8 @@ export interface SnapshotInfo {
   readonly runId: string;
   readonly shardCount: number;
   readonly sharding: "hash" | "cel";
+  /** How keys find their shards, with the expression and the columns of CEL sharding. */
+  readonly routing: RoutingSpec;
   readonly hashAlgorithm: "xxh3_64";
   readonly keyEncoding: KeyEncoding;
   readonly createdAtMicros: number;
@@ -63,6 +66,7 @@ export function infoOf(active: Generation, refreshWarning: string | null): Snaps
     runId,
     shardCount,
     sharding: routing.strategy,
+    routing,
     hashAlgorithm: "xxh3_64",
     keyEncoding,
     createdAtMicros,

@@ -8,8 +8,8 @@ import { encodeKey, type Key } from "../routing/key.ts";
 import { BorrowedShard } from "./borrowed_shard.ts";
 import type { Generation } from "./generation.ts";
 import { KeyReader } from "./key_reader.ts";
-import { checkShardId, lookUpMany, shardOf } from "./look_up.ts";
-import type { LookUpOptions } from "./read_options.ts";
+import { checkShardId, columnsOf, lookUpMany, shardOf } from "./look_up.ts";
+import type { LookUpOptions, ManyLookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 import { checkScan, type ScanOptions } from "./scan_range.ts";
 import { type EncodedRow, scanShards } from "./scan_shards.ts";
@@ -61,7 +61,7 @@ export class SnapshotReader extends KeyReader {
   /** As above; waits for its turn where a rate limit is set, and tells the events. */
   override async getMany<K extends Key>(
     keys: Iterable<K>,
-    options: LookUpOptions = {},
+    options: ManyLookUpOptions<K> = {},
   ): Promise<Map<K, Uint8Array | null>> {
     const { options: { clock }, limiter, emit } = this.#state;
     const startedMs = clock.monotonicMs();
@@ -83,7 +83,7 @@ export class SnapshotReader extends KeyReader {
    *
    * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard; and as `getMany`.
    */
-  async warm(target: WarmTarget, options: LookUpOptions = {}): Promise<void> {
+  async warm(target: WarmTarget, options: ManyLookUpOptions = {}): Promise<void> {
     const active = this.#state.use();
     const { signal } = options;
     signal?.throwIfAborted();
@@ -141,12 +141,13 @@ export class SnapshotReader extends KeyReader {
    */
   groupKeys<K extends Key>(
     keys: Iterable<K>,
-    options: LookUpOptions & { readonly allowMissing?: boolean } = {},
+    options: ManyLookUpOptions<K> & { readonly allowMissing?: boolean } = {},
   ): Map<number, K[]> {
+    const { router } = this.#state.active;
     const groups = new Map<number, K[]>();
     for (const key of keys) {
       try {
-        const shardId = this.route(key, options);
+        const shardId = router.route(key, columnsOf(key, options.columns));
         const group = groups.get(shardId);
         if (group === undefined) groups.set(shardId, [key]);
         else group.push(key);
@@ -174,10 +175,17 @@ export class SnapshotReader extends KeyReader {
   }
 
   /** One handle for each distinct key. All are given back when one of them cannot be taken. @throws as `borrow`. */
-  async borrowMany<K extends Key>(keys: Iterable<K>, options: LookUpOptions = {}): Promise<Map<K, BorrowedShard>> {
+  async borrowMany<K extends Key>(
+    keys: Iterable<K>,
+    options: ManyLookUpOptions<K> = {},
+  ): Promise<Map<K, BorrowedShard>> {
     const handles = new Map<K, BorrowedShard>();
     try {
-      for (const key of keys) if (!handles.has(key)) handles.set(key, this.borrow(key, options));
+      for (const key of keys) {
+        if (handles.has(key)) continue;
+        const columns = columnsOf(key, options.columns);
+        handles.set(key, this.borrow(key, columns && { columns }));
+      }
       return handles;
     } catch (error) {
       for (const handle of handles.values()) await handle[Symbol.asyncDispose]();
@@ -220,7 +228,7 @@ export class SnapshotReader extends KeyReader {
 }
 
 /** A key is refused for what it is also where its shard is empty. */
-function checkKey(active: Generation, key: Key, options: LookUpOptions): void {
-  shardOf(active, key, options);
+function checkKey(active: Generation, key: Key, options: ManyLookUpOptions): void {
   encodeKey(active.manifest.keyEncoding, key);
+  shardOf(active, key, columnsOf(key, options.columns));
 }

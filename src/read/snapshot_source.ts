@@ -86,7 +86,7 @@ export class SnapshotSource {
       opener,
       store: this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : options.store,
       resolveStore,
-      routerOf: this.#parts.routerOf,
+      routerOf: () => this.#parts.routerOf(manifest, options),
       openAll: this.#parts.openAll,
       openAccess: () =>
         this.#parts.openAccess(manifest, {

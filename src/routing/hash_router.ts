@@ -44,6 +44,7 @@ export function hashRouter(shardCount: number): Router {
 class HashRouter implements Router {
   readonly spec: RoutingSpec = Object.freeze({ strategy: "hash" });
   readonly shardCount: number;
+  readonly isKeyOnly = true;
   /** Holds the string that is looked up. */
   #scratch = new Uint8Array(0);
   #scratchView = new DataView(this.#scratch.buffer);

@@ -5,6 +5,16 @@
 export { xxh3 } from "../bytes/xxh3.ts";
 export { compileCel, compileProgram } from "../cel/compile_cel.ts";
 export type { CelColumnType, CelExpression, CelOptions, CelProgram, CelValue, NulRule } from "../cel/compile_cel.ts";
+export { celRouter, type CelRouterOptions, celRouting, type CelRoutingSpec } from "./cel_router.ts";
+export type { AssignedShards, RowAssigner } from "./cel_assigner.ts";
+export {
+  type CelSharding,
+  celSharding,
+  celShardingByColumns,
+  type CelShardingOptions,
+  type ColumnShardingOptions,
+  type ShardingColumn,
+} from "./cel_sharding.ts";
 export { hashRouter } from "./hash_router.ts";
 export { canonicalBytes, encodeKey } from "./key.ts";
 export type { Key, KeyEncoding } from "./key.ts";

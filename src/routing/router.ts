@@ -21,10 +21,16 @@ export type RoutingSpec =
 export interface Router {
   readonly spec: RoutingSpec;
   readonly shardCount: number;
+  /** Whether the key alone tells the shard, so that `columns` may be left out. */
+  readonly isKeyOnly: boolean;
   /**
    * The shard of a key, from 0.
    *
-   * @throws {ConfigValidationError} when the key has a type or a size that cannot be routed.
+   * @param columns What a routing expression looks at; not needed where that is the key alone.
+   * @throws {ConfigValidationError} when the key has a type or a size that cannot be routed, or columns are missing.
+   * @throws {CelEvaluationError} when a routing expression has no answer.
+   * @throws {UnknownRoutingTokenError} when its answer is none of the snapshot's routing values.
+   * @throws {ShardAssignmentError} when its answer is no shard's number.
    */
   route(key: Key, columns?: RoutingColumns): number;
 }

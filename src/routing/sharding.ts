@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { ConfigValidationError } from "../errors.ts";
 import { parseOptions, positiveInteger } from "../options.ts";
+import type { CelSharding } from "./cel_sharding.ts";
 import { hashRouter } from "./hash_router.ts";
 import type { Router } from "./router.ts";
 
@@ -16,7 +17,7 @@ import type { Router } from "./router.ts";
 export const SHARDS_MAX = 1_000_000;
 
 /** How a writer gives rows their shards; made by a function such as {@linkcode hashSharding}. */
-export type Sharding = FixedSharding | CountedSharding;
+export type Sharding = FixedSharding | CountedSharding | CelSharding;
 
 /** The router is known before the first row. */
 export interface FixedSharding {

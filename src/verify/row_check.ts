@@ -3,7 +3,7 @@
  * @module
  */
 import type { Guard } from "../backends/guard.ts";
-import { ConfigValidationError } from "../errors.ts";
+import { ShardyfusionError } from "../errors.ts";
 import { compareBytes, type Key, type KeyEncoding, logicalKey } from "../routing/key.ts";
 import type { Router } from "../routing/router.ts";
 import type { ShardEntry } from "../snapshots/manifest.ts";
@@ -87,7 +87,7 @@ export class RowCheck {
       if (shardId === shard.shardId) return;
       this.#report("route", `key ${shownKey(key)} belongs into shard ${shardId}`, byteOffset);
     } catch (error) {
-      if (!(error instanceof ConfigValidationError)) throw error;
+      if (!(error instanceof ShardyfusionError)) throw error;
       this.#report("key", `key ${shownKey(key)} belongs into no shard: ${error.message}`, byteOffset);
     }
   }

@@ -27,7 +27,8 @@ const PROGRESS_BYTES = 1 << 23;
  * largest keys are those of the manifest. Guards and sidecars are compared with the files that they are for.
  *
  * Damage is not thrown but reported. What a snapshot does not let one check stands in `unchecked`: snapshots of the
- * Python package record no digests, and those with CEL sharding do not tell a key's shard by the key alone.
+ * Python package record no digests, and where a routing expression looks at more than the key, the key alone does not
+ * tell its shard.
  *
  * Reads every object of the snapshot once, with one GET each, and writes nothing. Takes 64 MiB for files of shards,
  * beside it the guards and sidecars of `concurrencyMax` shards; shards that do not fit go through temporary files. One
@@ -82,7 +83,7 @@ export async function verifyManifest(
   if (ownFields(manifest.custom) === undefined) findings.note("the manifest itself, as it records no digest of itself");
   const backend = backendFor(manifest, options.backend, findings);
   if (backend !== null) {
-    const router = routerFor(named, findings);
+    const router = await routerFor(named, findings);
     await checkShards(entries, { named, backend, router, findings }, options);
   }
   return findings.report({ manifestRef, runId: manifest.runId, shardCount: manifest.shardCount });
@@ -181,13 +182,15 @@ function backendFor(manifest: Manifest, given: Backend | undefined, findings: Fi
 }
 
 /** The router; null when keys alone do not tell their shards. */
-function routerFor({ manifest: { routing, shardCount }, ref }: ReadableManifest, findings: Findings): Router | null {
-  if (routing.strategy !== "hash") {
-    findings.note("which shard a key belongs into, as CEL sharding may depend on more than the key");
-    return null;
-  }
+async function routerFor(
+  { manifest: { routing, shardCount }, ref }: ReadableManifest,
+  findings: Findings,
+): Promise<Router | null> {
   try {
-    return routerOf(routing, shardCount);
+    const router = await routerOf(routing, shardCount);
+    if (router.isKeyOnly) return router;
+    findings.note("which shard a key belongs into, as the routing expression looks at more than the key");
+    return null;
   } catch (error) {
     if (!(error instanceof ConfigValidationError)) throw error;
     findings.add({ shardId: null, object: ref, kind: "manifest", message: error.message });

@@ -126,9 +126,9 @@ async function attemptOf(shard: CollectedShard, attempt: number, context: BuildC
   const beganMs = clock.monotonicMs();
   onEvent({ name: "write.shard.started", payload: { elapsed_ms: Math.round(beganMs - startedMs) } });
   const prefix = context.attemptPrefix(shardId, attempt);
-  let outcome = await shard.attempt({ prefix, keyEncoding, known: reuse?.known(shardId) }, context);
+  let outcome = await shard.attempt({ shardId, prefix, keyEncoding, known: reuse?.known(shardId) }, context);
   const reused = outcome.isUnchanged ? await reuse!.take(shardId, { store, prefix, attempt }) : null;
-  if (outcome.isUnchanged && reused === null) outcome = await shard.attempt({ prefix, keyEncoding }, context);
+  if (outcome.isUnchanged && reused === null) outcome = await shard.attempt({ shardId, prefix, keyEncoding }, context);
   const { minKey, maxKey } = outcome;
   const { built } = reused ?? outcome;
   const endedMs = clock.monotonicMs();

@@ -3,7 +3,8 @@
  * @module
  */
 import type { Backend } from "../backends/backend.ts";
-import { ConfigValidationError } from "../errors.ts";
+import { CelEvaluationError, ConfigValidationError, ShardAssignmentError } from "../errors.ts";
+import type { RowAssigner } from "../routing/cel_assigner.ts";
 import { shown } from "../option_fields.ts";
 import {
   defaultKeyEncoding,
@@ -13,6 +14,7 @@ import {
   keyPacker,
   maxKeyBytes,
 } from "../routing/key.ts";
+import type { RoutingColumns } from "../routing/router.ts";
 import type { PackedRows } from "../rows.ts";
 import { ArrayPool } from "./array_pool.ts";
 import type { VectorCellPacker, VectorEntry } from "../vector/vector_cell.ts";
@@ -28,6 +30,10 @@ export interface RowReader<T> {
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
   /** What says how vectors are checked and packed. */
   readonly backend?: Pick<Backend, "spec" | "vectors"> | undefined;
+  /** What the assigner looks at beside the key. */
+  readonly columns?: ((row: T) => RoutingColumns) | undefined;
+  /** Gives rows their shards, where a row's bytes are not enough for that: `celSharding(…).assigner()`. */
+  readonly assigner?: RowAssigner | undefined;
   /** Undefined: what suits the first key. */
   readonly keyEncoding?: KeyEncoding | undefined;
 }
@@ -94,6 +100,7 @@ class RowPacker<T> {
   readonly #pool: ArrayPool;
   readonly #vectors: VectorCellPacker | null;
   #builder: PackedBuilder;
+  #shardIds: Uint32Array<ArrayBuffer> = new Uint32Array(1024);
   #encoding: KeyEncoding | undefined;
   #pack: KeyPacker | undefined;
   #rowNumber = 0;
@@ -138,6 +145,7 @@ class RowPacker<T> {
       end = this.#vectors.put(builder.bytes, end, valueOf === undefined ? null : end - keyEnd);
     }
     if (end - start > ROW_BYTES_MAX) throw this.#badValue(value);
+    if (this.#reader.assigner !== undefined) this.#assign(this.#reader.assigner, row, key);
     builder.commit(keyEnd - start, end - start);
     this.#packedBytes += end - start;
     return end >= CHUNK_BYTES;
@@ -149,7 +157,28 @@ class RowPacker<T> {
       rows: rows.rowCount + (rows.rowCount >> 4),
       bytes: Math.min(CHUNK_BYTES + (CHUNK_BYTES >> 2), rows.usedBytes + (rows.usedBytes >> 3)),
     }, this.#pool);
-    return rows;
+    if (this.#reader.assigner === undefined) return rows;
+    const { rowCount, bytes, starts, keyLengths } = rows;
+    const shardIds = this.#shardIds;
+    this.#shardIds = new Uint32Array(shardIds.length);
+    return { rowCount, bytes, starts, keyLengths, shardIds };
+  }
+
+  #assign(assigner: RowAssigner, row: T, key: Key): void {
+    const columns = this.#reader.columns?.(row);
+    if (columns === null || (typeof columns !== "object" && this.#reader.columns !== undefined)) {
+      throw new ConfigValidationError(
+        `Cannot route a row as option "columns" must give an object: current value is ${shown(columns)}`,
+        "columns",
+      );
+    }
+    const at = this.#builder.rowCount;
+    if (at === this.#shardIds.length) {
+      const larger = new Uint32Array(2 * at);
+      larger.set(this.#shardIds);
+      this.#shardIds = larger;
+    }
+    this.#shardIds[at] = assigner.assign(key, columns);
   }
 
   #vectorOf(row: T): VectorEntry | null {
@@ -165,12 +194,19 @@ class RowPacker<T> {
     this.#onEncoding(this.#encoding);
   }
 
-  /** Errors about keys and values tell which row they are about; what the caller's functions throw stays as it is. */
+  /** Errors about rows tell which row they are about; what the caller's functions throw stays as it is. */
   located(error: unknown): unknown {
-    if (!(error instanceof ConfigValidationError)) return error;
-    return new ConfigValidationError(`${error.message} (row ${this.#rowNumber} of the source)`, error.path, {
-      cause: error.cause,
-    });
+    const located = (message: string): string => `${message} (row ${this.#rowNumber} of the source)`;
+    if (error instanceof ConfigValidationError) {
+      return new ConfigValidationError(located(error.message), error.path, { cause: error.cause });
+    }
+    if (error instanceof CelEvaluationError) {
+      return new CelEvaluationError(located(error.message), error.expr, { cause: error.cause });
+    }
+    if (error instanceof ShardAssignmentError) {
+      return new ShardAssignmentError(located(error.message), { cause: error.cause });
+    }
+    return error;
   }
 
   #badValue(value: unknown): ConfigValidationError {

@@ -20,8 +20,12 @@ export interface CollectedShard extends AsyncDisposable {
 export interface RowCollector extends AsyncDisposable {
   /** Takes batches over; close it when no row follows. */
   readonly sink: WritableStream<ShardBatch>;
-  /** The shards that were given rows, by the thread that holds them. Ask when the stream is closed. */
-  threads(): readonly (readonly CollectedShard[])[];
+  /**
+   * The shards that were given rows, by the thread that holds them. Ask when the stream is closed.
+   *
+   * @param shardIdOf The shard of a batch's `shardId`, where these are provisional.
+   */
+  threads(shardIdOf: (batchShardId: number) => number): readonly (readonly CollectedShard[])[];
 }
 
 /** Collects rows in this thread; beyond the ceiling as sorted runs on disk. */
@@ -33,9 +37,9 @@ export function localCollector(
   const sink = new ShardSinks(limits, scratch, tools);
   return {
     sink,
-    threads: () => [
+    threads: (shardIdOf) => [
       sink.shards().map((rows) => ({
-        shardId: rows.shardId,
+        shardId: shardIdOf(rows.shardId),
         rowsOffered: rows.rowsOffered,
         attempt: (request, attemptTools) => attemptShard(rows, request, attemptTools),
         [Symbol.asyncDispose]: () => rows[Symbol.asyncDispose](),

@@ -11,6 +11,8 @@ import type { ShardRows } from "./shard_rows.ts";
 
 /** What an attempt is told: plain data, as it may cross to another thread. */
 export interface AttemptRequest {
+  /** The shard's number; that of the rows may be a provisional one. */
+  readonly shardId: number;
   /** Folder of the attempt in the store, without trailing slash. */
   readonly prefix: string;
   readonly keyEncoding: KeyEncoding;
@@ -54,11 +56,11 @@ export type AttemptTools = Pick<ShardTarget, "store" | "scratch" | "clock" | "si
  */
 export async function attemptShard(
   rows: ShardRows,
-  { prefix, keyEncoding, known }: AttemptRequest,
+  { shardId, prefix, keyEncoding, known }: AttemptRequest,
   { backend, store, scratch, clock, signal }: AttemptTools,
 ): Promise<AttemptOutcome> {
   signal.throwIfAborted();
-  const { shardId, rowsOffered } = rows;
+  const { rowsOffered } = rows;
   const sorted = rows.sorted();
   const { minKey, maxKey } = rows;
   async function build(into: ShardTarget["store"]): Promise<BuiltShard> {

@@ -29,6 +29,11 @@ export interface BatchTools {
   readonly limiter?: RateLimiter | undefined;
   /** Gives arrays for batches, and is given those of the chunks that come in: nobody else may use these then. */
   readonly pool?: ArrayPool | undefined;
+  /**
+   * What batches that fill up may hold together, as it is not known beforehand how many shards there are: the more of
+   * them come, the earlier batches count as full, from 1 KiB on.
+   */
+  readonly heldBytesMax?: number | undefined;
 }
 
 /**
@@ -42,7 +47,12 @@ export class ShardBatchStream extends TransformStream<RoutedRows, ShardBatch> {
   /** @throws {ConfigValidationError} when a limit is not a whole number from 1 up. */
   constructor(limits: BatchLimits = {}, tools: BatchTools = {}) {
     const { limiter, pool = new ArrayPool() } = tools;
-    const { rowsMax, bytesMax } = parseOptions(batchLimits, limits, "batch");
+    const checked = parseOptions(batchLimits, limits, "batch");
+    const { rowsMax } = checked;
+    let { bytesMax } = checked;
+    const { heldBytesMax = Infinity } = tools;
+    let openCount = 0;
+    let roomFor = Math.max(1, Math.floor(heldBytesMax / bytesMax));
     const open: (OpenBatch | undefined)[] = [];
     const isRecycling = tools.pool !== undefined;
     function leaves(batch: OpenBatch): boolean {
@@ -55,25 +65,41 @@ export class ShardBatchStream extends TransformStream<RoutedRows, ShardBatch> {
       batch.bytesMax = Math.min(2 * bytesMax, batch.usedBytes + Math.ceil(bytesMax / 8));
       return false;
     }
+    type Controller = TransformStreamDefaultController<ShardBatch>;
+    function begin(shardId: number, controller: Controller): OpenBatch {
+      if (++openCount > roomFor && bytesMax > BYTES_MAX_LEAST) {
+        roomFor *= 2;
+        bytesMax = Math.max(BYTES_MAX_LEAST, Math.floor(heldBytesMax / roomFor));
+        open.forEach((batch) => batch!.bytesMax = Math.min(batch!.bytesMax, bytesMax));
+        open.forEach((batch) => release(batch!, controller));
+      }
+      return open[shardId] = new OpenBatch(shardId, { rowsMax, bytesMax }, { pool });
+    }
+    function release(batch: OpenBatch, controller: Controller): void {
+      if (!leaves(batch)) return;
+      open[batch.shardId] = batch.successor({ rowsMax, bytesMax }, pool);
+      controller.enqueue(batch);
+    }
     super({
       transform(rows, controller) {
         const { bytes, starts, keyLengths, shardIds } = rows;
         for (let i = 0; i < rows.rowCount; i++) {
           const shardId = shardIds[i]!;
-          const batch = open[shardId] ?? (open[shardId] = new OpenBatch(shardId, { rowsMax, bytesMax }, { pool }));
+          const batch = open[shardId] ?? begin(shardId, controller);
           batch.append(bytes, starts[i]!, { keyLength: keyLengths[i]!, rowBytes: starts[i + 1]! - starts[i]! });
-          if (!leaves(batch)) continue;
-          open[shardId] = batch.successor({ rowsMax, bytesMax }, pool);
-          controller.enqueue(batch);
+          release(batch, controller);
         }
         if (isRecycling) pool.give(rows);
       },
       flush(controller) {
-        for (const batch of open) if (batch !== undefined && batch.rowCount > 0) controller.enqueue(batch);
+        open.forEach((batch) => batch!.rowCount > 0 && controller.enqueue(batch!));
       },
     });
   }
 }
+
+/** Smaller batches cost more than they hold. */
+const BYTES_MAX_LEAST = 1024;
 
 class OpenBatch extends PackedBuilder implements ShardBatch {
   readonly shardId: number;

@@ -6,6 +6,7 @@ import { ConfigValidationError, SnapshotValidationError } from "../errors.ts";
 import { anyFunction, checkFields, nonEmptyString, objectOf, optional, shown } from "../option_fields.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import type { Key } from "../routing/key.ts";
+import type { RoutingColumns } from "../routing/router.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import { objectManifestReader } from "../snapshots/object_manifest_store.ts";
 import type { ReadableStore } from "../stores/store.ts";
@@ -106,24 +107,36 @@ async function currentManifest(store: ReadableStore, pointerKey: string | undefi
  */
 export function sampleRows<T>(
   rows: Iterable<T> | AsyncIterable<T>,
-  options: { readonly key: (row: T) => Key; readonly value: (row: T) => string | Uint8Array },
+  options: {
+    readonly key: (row: T) => Key;
+    readonly value: (row: T) => string | Uint8Array;
+    readonly columns?: ((row: T) => RoutingColumns) | undefined;
+  },
 ): SnapshotValidator {
-  checkFields(options, "", { key: anyFunction, value: anyFunction });
-  const { key, value } = options;
+  checkFields(options, "", { key: anyFunction, value: anyFunction, columns: optional(anyFunction) });
+  const { key, value, columns } = options;
   return async (candidate) => {
     let wanted = new Map<Key, Uint8Array>();
+    const contexts = new Map<Key, RoutingColumns>();
     for await (const row of rows) {
-      wanted.set(key(row), bytesOf(value(row)));
+      const rowKey = key(row);
+      wanted.set(rowKey, bytesOf(value(row)));
+      if (columns !== undefined) contexts.set(rowKey, columns(row));
       if (wanted.size < SAMPLE_ROWS_AT_ONCE) continue;
-      await compare(candidate, wanted);
+      await compare(candidate, wanted, columns && contexts);
       wanted = new Map();
+      contexts.clear();
     }
-    await compare(candidate, wanted);
+    await compare(candidate, wanted, columns && contexts);
   };
 }
 
-async function compare(candidate: SnapshotReader, wanted: ReadonlyMap<Key, Uint8Array>): Promise<void> {
-  for (const [key, found] of await candidate.getMany(wanted.keys())) {
+async function compare(
+  candidate: SnapshotReader,
+  wanted: ReadonlyMap<Key, Uint8Array>,
+  columns: ReadonlyMap<Key, RoutingColumns> | undefined,
+): Promise<void> {
+  for (const [key, found] of await candidate.getMany(wanted.keys(), columns && { columns })) {
     const value = wanted.get(key)!;
     if (found !== null && found.length === value.length && found.every((byte, at) => byte === value[at])) continue;
     const state = found === null ? "is missing" : `has another value, of ${found.length} bytes and not ${value.length}`;

@@ -19,6 +19,7 @@ import {
 } from "../options.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
+import type { RoutingColumns } from "../routing/router.ts";
 import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
@@ -56,7 +57,7 @@ export interface WriteProgress {
 export interface WriteSnapshotOptions<T> {
   /** The place of the snapshot series. */
   readonly store: ObjectStore;
-  /** How rows are spread over shards: `hashSharding(…)`, `singleShard()`. */
+  /** How rows are spread over shards: `hashSharding(…)`, `singleShard()`, `celSharding(…)`. */
   readonly sharding: Sharding;
   /** The key of a row. A `number` must be a safe integer. Of rows with equal keys the last one wins. */
   readonly key: (row: T) => Key;
@@ -67,6 +68,11 @@ export interface WriteSnapshotOptions<T> {
    * store vectors, `sqliteVecBackend(…)`, which need it. Without `value` each row must have one, and its key is its id.
    */
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
+  /**
+   * The columns that the expression of `celSharding(…)` looks at; other properties are ignored, and a column `key` that
+   * is left out is the key itself. Default: the key is all there is.
+   */
+  readonly columns?: ((row: T) => RoutingColumns) | undefined;
   /** How keys are stored. Default: `"u64be"`, `"utf8"` or `"raw"`, whichever suits the first row's key. */
   readonly keyEncoding?: KeyEncoding | undefined;
   /** What a shard is made of. Default: `sqliteBackend()`. */
@@ -211,10 +217,11 @@ const reuseMode = v.union([v.literal(false), v.picklist(["copy", "reference"])],
 function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptions<T>> {
   return v.strictObject({
     store: objectWith<ObjectStore>("a store that can be written, such as fsStore(…)", "url", "get", "put", "upload"),
-    sharding: objectWith<Sharding>("hashSharding(…), singleShard() or another sharding", "kind"),
+    sharding: objectWith<Sharding>("hashSharding(…), singleShard(), celSharding(…) or another sharding", "kind"),
     key: functionOf<(row: T) => Key>(),
     value: v.optional(functionOf<(row: T) => string | Uint8Array>()),
     vector: v.optional(functionOf<(row: T) => VectorEntry | null>()),
+    columns: v.optional(functionOf<(row: T) => RoutingColumns>()),
     keyEncoding: v.optional(v.picklist(["u64be", "u32be", "utf8", "raw"], '"u64be", "u32be", "utf8" or "raw"')),
     backend: v.optional(objectWith<Backend>("a backend such as sqliteBackend()", "spec", "buildShard")),
     batch: v.optional(batchLimits, {}),
@@ -254,23 +261,8 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
  * @throws {ConfigValidationError} naming the first wrong option.
  */
 export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedWriteOptions<T> {
-  for (const name of LATER) {
-    if ((options as unknown as Record<string, unknown>)?.[name] === undefined) continue;
-    throw new ConfigValidationError(
-      `Cannot use option "${name}" as this version does not have it yet: leave it out`,
-      name,
-    );
-  }
   const checked = parseOptions(schema<T>(), options);
-  const { kind } = checked.sharding as { kind: unknown };
-  if (kind !== "fixed" && kind !== "keysPerShard") {
-    throw new ConfigValidationError(
-      `Cannot use option "sharding" as it must be made by hashSharding(…) or singleShard(): it is of kind ${
-        shown(kind)
-      }`,
-      "sharding",
-    );
-  }
+  checkSharding(checked);
   checkSegment(checked.shardPrefix, "shardPrefix");
   const names = [checked.shardPrefix, checked.runRegistryPrefix, checked.pointerKey, "manifests"];
   if (new Set(names).size < names.length) {
@@ -295,8 +287,27 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
   return checked;
 }
 
-/** Options of the design that come with later versions: they deserve a better word than unknown ones. */
-const LATER = ["columns"];
+/** Whether there are columns where an expression looks at some. */
+function checkSharding<T>({ sharding, columns }: CheckedWriteOptions<T>): void {
+  if (sharding.kind === "cel") {
+    if (columns !== undefined || sharding.isKeyOnly) return;
+    throw new ConfigValidationError(
+      'Cannot use option "columns" as it must be a function that gives the columns of a row, which the routing ' +
+        "expression looks at: it is missing",
+      "columns",
+    );
+  }
+  if (sharding.kind !== "fixed" && sharding.kind !== "keysPerShard") {
+    const { kind } = sharding as { kind: unknown };
+    throw new ConfigValidationError(
+      'Cannot use option "sharding" as it must be made by hashSharding(…), singleShard(), celSharding(…) or ' +
+        `celShardingByColumns(…): it is of kind ${shown(kind)}`,
+      "sharding",
+    );
+  }
+  if (columns === undefined) return;
+  throw new ConfigValidationError('Cannot use option "columns" as only celSharding(…) looks at columns', "columns");
+}
 
 /** Fields of the manifest that the library itself writes. */
 const RESERVED_FIELDS = ["shardyfusion", "sqlite_sidecar", "vector"];

@@ -97,7 +97,7 @@ export async function writeShard<T>(rows: RowSource<T>, options: WriteShardOptio
   const collector = localCollector({ bytesMax, rowsMax }, scratch, { signal });
   try {
     await collectShard(rows, options).pipeTo(collector.sink, { signal });
-    const [built] = await buildShards(collector.threads(), {
+    const [built] = await buildShards(collector.threads((id) => id), {
       ...{ store: recording.store, backend: options.backend ?? defaultBackend(), keyEncoding, retry: options.retry },
       ...{
         scratch,

@@ -5,9 +5,10 @@
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
+import type { AssignedShards, RowAssigner } from "../routing/cel_assigner.ts";
 import type { Router } from "../routing/router.ts";
 import { defaultBackend } from "../registry.ts";
-import type { PackedRows } from "../rows.ts";
+import type { PackedRows, RoutedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
@@ -15,7 +16,7 @@ import { fencedStore } from "../snapshots/preconditions.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import { ArrayPool } from "./array_pool.ts";
-import { buildShards } from "./build_shards.ts";
+import { type BuildContext, buildShards } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
 import { limitedStore } from "./limited_store.ts";
@@ -36,6 +37,8 @@ import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions 
 /** What a finished write says about itself. */
 export interface WriteResult {
   readonly runId: string;
+  /** Shards of the snapshot, those without rows included. */
+  readonly shardCount: number;
   /** URL of the manifest that `_CURRENT` now names. */
   readonly manifestRef: string;
   /** Manifests of other writers that this one took the place of, oldest first: only with `onConflict: "replace"`. */
@@ -128,6 +131,8 @@ class WriteRun<T> {
   #collector: RowCollector | undefined;
   #keyEncoding: KeyEncoding;
   readonly #pool = new ArrayPool();
+  /** Gives rows their shards as they are packed; undefined where their bytes are routed. */
+  readonly #assigner: RowAssigner | undefined;
 
   constructor(options: CheckedWriteOptions<T>) {
     this.#options = { ...options, store: limitedStore(options.store, options) };
@@ -138,15 +143,17 @@ class WriteRun<T> {
     this.#startedMs = options.clock.monotonicMs();
     this.#emit = guardedEventSink(options.onEvent);
     this.#keyEncoding = options.keyEncoding ?? "u64be";
+    this.#assigner = options.sharding.kind === "cel" ? options.sharding.assigner() : undefined;
   }
 
   async execute(source: RowSource<T>): Promise<WriteResult> {
-    const { clock, fence, backend = defaultBackend() } = this.#options;
+    const { fence, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
-    const pack = new PackStream<T>(this.#options, (encoding) => this.#keyEncoding = encoding, this.#pool);
+    const reader = { ...this.#options, assigner: this.#assigner };
+    const pack = new PackStream<T>(reader, (encoding) => this.#keyEncoding = encoding, this.#pool);
     const rows = gather(source, () => pack.rowsWanted);
     let manifests = this.#manifests();
-    let router: Router;
+    let assigned: AssignedShards;
     let seenFirst: CurrentPointer | null;
     try {
       signal.throwIfAborted();
@@ -154,36 +161,24 @@ class WriteRun<T> {
       this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
       await this.#beginRecord();
       manifests = await this.#fence(manifests);
-      router = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
+      assigned = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
     } catch (error) {
       // Once the rows are being piped the pipe does it, and this is refused.
       await rows.cancel(error).catch(() => {});
       throw error;
     }
     const { store } = this.#options;
+    const { router } = assigned;
     const collectedMs = this.#elapsedMs();
     // Read anew, so that a slow source does not lose against every other writer: the fence is around publishing.
     const expected = fence === "run" ? seenFirst : await manifests.loadCurrent({ signal });
     const recording = recordingStore(store, this.#options.runId === undefined);
-    const threads = this.#collector!.threads();
+    const threads = this.#collector!.threads(assigned.shardIdOf);
     this.#progress.beginShards(threads.reduce((sum, shards) => sum + shards.length, 0));
     await using reuse = await this.#openReuse({ manifests, current: expected, router });
     let isPublishing = false;
     try {
-      const attempts = await buildShards(threads, {
-        backend,
-        store: recording.store,
-        attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
-        keyEncoding: this.#keyEncoding,
-        retry: this.#options.retry,
-        reuse,
-        scratch: () => this.#openScratch(),
-        clock,
-        startedMs: this.#startedMs,
-        signal,
-        onEvent: this.#emit,
-        onShardBuilt: () => this.#progress.addShard(),
-      });
+      const attempts = await buildShards(threads, this.#buildContext(recording.store, reuse));
       const builtMs = this.#elapsedMs();
       this.#emit({
         name: "write.shards_completed",
@@ -201,7 +196,11 @@ class WriteRun<T> {
         removeLosers: this.#options.cleanUpLosers && ((published) => recording.removeOthers(published)),
       });
       await this.#registry?.succeed(manifestRef);
-      return { ...this.#result(manifestRef, winners, { collectedMs, builtMs }), replaced };
+      return {
+        ...this.#result(manifestRef, winners, { collectedMs, builtMs }),
+        shardCount: router.shardCount,
+        replaced,
+      };
     } catch (error) {
       // A publish that was aborted in time says so by the signal's reason; after any other failure of it the manifest
       // may be in the store, and its shards must stay.
@@ -209,6 +208,20 @@ class WriteRun<T> {
       reuse?.failed(error);
       throw error;
     }
+  }
+
+  #buildContext(store: ObjectStore, reuse: Reuse | null): BuildContext {
+    const { backend = defaultBackend(), retry, clock } = this.#options;
+    return {
+      ...{ backend, store, reuse, retry, clock },
+      attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
+      keyEncoding: this.#keyEncoding,
+      scratch: () => this.#openScratch(),
+      startedMs: this.#startedMs,
+      signal: this.#signal,
+      onEvent: this.#emit,
+      onShardBuilt: () => this.#progress.addShard(),
+    };
   }
 
   /** Notes in the run record, where there is one, why the run failed. */
@@ -227,7 +240,7 @@ class WriteRun<T> {
     manifestRef: string,
     winners: readonly ShardEntry[],
     { collectedMs, builtMs }: { collectedMs: number; builtMs: number },
-  ): Omit<WriteResult, "replaced"> {
+  ): Omit<WriteResult, "replaced" | "shardCount"> {
     const totalMs = this.#elapsedMs();
     const rowsWritten = this.#progress.rowsRead;
     this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
@@ -291,14 +304,14 @@ class WriteRun<T> {
     await this.#registry.begin();
   }
 
-  /** Rows from the source to the shards' sinks; gives the router, which may depend on the number of rows. */
+  /** Rows from the source to the shards' sinks; gives the router, which may depend on all of the rows. */
   async #collect(
     rows: ReadableStream<T[]>,
     { pack, rowCount }: { pack: PackStream<T>; rowCount: number | undefined },
-  ): Promise<Router> {
+  ): Promise<AssignedShards> {
     const { sharding, rateLimit, clock, memory, batch } = this.#options;
     const signal = this.#signal;
-    const isCounted = sharding.kind === "fixed" || rowCount !== undefined;
+    const isCounted = sharding.kind !== "keysPerShard" || rowCount !== undefined;
     const spool = isCounted ? undefined : await (await this.#openScratch()).openSpool();
     let packed: ReadableStream<PackedRows> = rows.pipeThrough(pack).pipeThrough(this.#progressStream());
     if (spool !== undefined) {
@@ -306,29 +319,39 @@ class WriteRun<T> {
       rowCount = spooled.rowCount;
       packed = spooled.read();
     }
-    const router = sharding.kind === "fixed" ? sharding.router : sharding.routerFor(rowCount!);
-    const pool = this.#pool;
-    this.#collector = await this.#openCollector(router.shardCount);
+    const router = sharding.kind === "fixed"
+      ? sharding.router
+      : sharding.kind === "cel"
+      ? null
+      : sharding.routerFor(rowCount!);
+    this.#collector = await this.#openCollector(router);
     const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
-    const bytesMax = Math.min(batch.bytesMax, Math.max(1024, Math.floor(memory.bytesMax / 4 / router.shardCount)));
-    const batches = packed
-      .pipeThrough(new RouteStream(router, () => this.#keyEncoding))
-      .pipeThrough(new ShardBatchStream({ rowsMax: batch.rowsMax, bytesMax }, { limiter, pool }));
+    const heldBytesMax = Math.floor(memory.bytesMax / 4);
+    const tools = { limiter, pool: this.#pool };
+    const batches = router === null
+      ? (packed as ReadableStream<RoutedRows>).pipeThrough(new ShardBatchStream(batch, { ...tools, heldBytesMax }))
+      : packed.pipeThrough(new RouteStream(router, () => this.#keyEncoding)).pipeThrough(
+        new ShardBatchStream({
+          rowsMax: batch.rowsMax,
+          bytesMax: Math.min(batch.bytesMax, Math.max(1024, Math.floor(heldBytesMax / router.shardCount))),
+        }, tools),
+      );
     await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
       .pipeTo(this.#collector.sink, { signal });
-    return router;
+    return router === null ? this.#assigner!.finish() : { router, shardIdOf: (shardId) => shardId };
   }
 
   /** Rows wait in this thread or in others; threads are a matter of few callers, and loaded for them. */
-  async #openCollector(shardCount: number): Promise<RowCollector> {
-    const { memory, workers, workerBudget, backend = defaultBackend(), store, clock, retry } = this.#options;
+  async #openCollector(router: Router | null): Promise<RowCollector> {
+    const { sharding, memory, workers, workerBudget, backend = defaultBackend(), store, clock, retry } = this.#options;
     const signal = this.#signal;
     const scratch = () => this.#openScratch();
-    const workersMax = workerCount(workers, shardCount);
+    const workersMax = workerCount(workers, router?.shardCount ?? Infinity);
     if (workersMax === 0) return localCollector(memory, scratch, { signal, pool: this.#pool });
     const { workerCollector } = await import("./workers/worker_collector.ts");
     return await workerCollector({
       ...{ workersMax, budget: workerBudget, memory, backend, scratch, clock, signal },
+      areShardsKnown: sharding.kind !== "cel" || !sharding.isInferred,
       ...{ runId: this.#runId, storeUrl: store.url, replacementsMax: retry?.retriesMax ?? 0 },
     });
   }

@@ -2,6 +2,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Row } from "../../src/cli/row_shape.ts";
 import { RowSample } from "../../src/cli/row_sample.ts";
 import { type Outcome, shardy, withFolder } from "./run_shardy.ts";
 
@@ -75,10 +76,10 @@ test("shardy build --sample goes by the last row of each key, in all formats", a
 test("RowSample has as many rows as it is to have, from all over the input, and the last of each key", async () => {
   for (const [rows, rowsMax] of [[10_000, 100], [100, 100], [5, 100], [1000, 1]] as const) {
     const sample = new RowSample(rowsMax);
-    const source = new ReadableStream<{ key: number; value: string }[]>({
+    const source = new ReadableStream<Row[]>({
       start(controller) {
         for (const value of ["first", "last"]) {
-          for (let key = 0; key < rows; key++) controller.enqueue([{ key, value }]);
+          for (let key = 0; key < rows; key++) controller.enqueue([{ key, value, columns: {} }]);
         }
         controller.close();
       },

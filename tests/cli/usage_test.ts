@@ -77,7 +77,7 @@ test("runCli() usage errors exit with 2 and name the command", async () => {
     [
       ["build", "--key", "a"],
       "shardy build [OPTIONS] [INPUT]",
-      "Exactly one of --shards, --keys-per-shard, or --single-shard is required",
+      "Exactly one of --shards, --keys-per-shard, --single-shard, or --cel-expr is required",
     ],
     [
       ["build", "--key", "a", "--shards", "1", "--custom", "[]"],

@@ -2,7 +2,7 @@
  * Snapshots that the Python package wrote, with what it read back from them: the judge of our reader.
  * @module
  */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal, ok, throws } from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,6 +27,14 @@ export interface Entry {
   readonly "value_sha256"?: string;
   readonly shard: number;
   readonly "encoded_key_hex"?: string;
+  readonly "routing_context"?: Readonly<Record<string, NotedKey>>;
+}
+
+/** A key that is not there, and where it would be. */
+export interface Absent {
+  readonly key: NotedKey;
+  readonly shard: number | null | { readonly error: string };
+  readonly "routing_context"?: Readonly<Record<string, NotedKey>>;
 }
 
 /** One published run. */
@@ -45,7 +53,7 @@ export interface Run {
     }[];
   };
   readonly entries: readonly Entry[];
-  readonly absent?: readonly { readonly key: NotedKey; readonly shard: number }[];
+  readonly absent?: readonly Absent[];
 }
 
 /** All snapshots that use hash sharding and SQLite shards, but for `history`, which has several runs. */
@@ -64,6 +72,20 @@ export const hashSnapshots: readonly string[] = [
   "sidecar_overflow_4k",
   "sidecar_page_64k",
   "sidecar_page_8k",
+];
+
+/** All snapshots that use CEL sharding and SQLite shards. */
+export const celSnapshots: readonly string[] = [
+  "cel_by_columns",
+  "cel_by_columns_inferred",
+  "cel_categorical",
+  "cel_direct_int",
+  "cel_direct_mod",
+  "cel_direct_string",
+  "cel_inferred_int",
+  "cel_inferred_string",
+  "cel_key_categorical",
+  "sidecar_auto",
 ];
 
 export function runOf(name: string): Run {
@@ -135,6 +157,15 @@ export function checkRows(rows: readonly [Uint8Array, Uint8Array][], run: Run, s
   expected.forEach(([, entry], index) => checkValue(rows[index]![1], entry));
 }
 
+/** The routing context as lookups take it. */
+export function contextOf(
+  { routing_context: context }: Pick<Absent, "routing_context">,
+): { readonly columns?: Readonly<Record<string, Key | boolean>> } {
+  if (context === undefined) return {};
+  const columns = Object.entries(context).map(([name, value]) => [name, keyOf(value) as Key | boolean]);
+  return { columns: Object.fromEntries(columns) };
+}
+
 /** Everything that the Python package knows of a run: keys, absent keys, routes, shards, rows in order. */
 export async function checkRun(reader: SnapshotReader, run: Run): Promise<void> {
   const { build_meta: meta, shards } = run.manifest;
@@ -147,17 +178,22 @@ export async function checkRun(reader: SnapshotReader, run: Run): Promise<void> 
   deepEqual(reader.shards, shardInfos(run));
 
   const keys = run.entries.map(({ key }) => keyOf(key));
-  const many = await reader.getMany(keys);
+  const contexts = run.entries.map(contextOf);
+  const columns = new Map(keys.map((key, index) => [key, contexts[index]!.columns!]));
+  const many = await reader.getMany(keys, contexts[0]?.columns && { columns });
   deepEqual([...many.keys()], keys);
   for (const [index, entry] of run.entries.entries()) {
-    equal(reader.route(keys[index]!), entry.shard);
-    checkValue(await reader.get(keys[index]!), entry);
+    equal(reader.route(keys[index]!, contexts[index]), entry.shard);
+    checkValue(await reader.get(keys[index]!, contexts[index]), entry);
     checkValue(many.get(keys[index]!), entry);
   }
-  for (const { key, shard } of run.absent ?? []) {
-    equal(reader.route(keyOf(key)), shard);
-    equal(await reader.get(keyOf(key)), null);
-    deepEqual([...(await reader.getMany([keyOf(key)])).values()], [null]);
+  for (const absent of run.absent ?? []) {
+    const key = keyOf(absent.key);
+    const context = contextOf(absent);
+    if (typeof absent.shard === "number") equal(reader.route(key, context), absent.shard);
+    else throws(() => reader.route(key, context), { name: absent.shard!.error });
+    equal(await reader.get(key, context), null);
+    deepEqual([...(await reader.getMany([key], context)).values()], [null]);
   }
   for (let shardId = 0; shardId < meta.num_dbs; shardId++) {
     checkRows(await Array.fromAsync(reader.scan({ shard: shardId })), run, shardId);

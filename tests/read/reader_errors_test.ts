@@ -8,15 +8,31 @@ import type { Key } from "../../src/routing/key.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
 import { filesUnder, fixtureBytes, fixtureJson } from "../snapshots/fixture_manifests.ts";
-import { fromHex, keyOf, type NotedKey, temporaryFolder, toHex } from "./fixture_snapshots.ts";
+import { contextOf, fromHex, keyOf, type NotedKey, temporaryFolder, toHex } from "./fixture_snapshots.ts";
 
 interface NotedError {
   readonly error: { readonly class: string; readonly message: string };
 }
 
+interface ArgWithContext {
+  readonly type: undefined;
+  readonly key?: NotedKey;
+  readonly keys?: readonly NotedKey[];
+  readonly "routing_context": Readonly<Record<string, NotedKey>>;
+}
+
 interface Operation {
-  readonly op: "get" | "multi_get" | "close" | "refresh" | "reader_for_key" | "health" | "route_key";
-  readonly arg: NotedKey | { readonly type: "list"; readonly value: readonly NotedKey[] };
+  readonly op:
+    | "get"
+    | "multi_get"
+    | "close"
+    | "refresh"
+    | "reader_for_key"
+    | "health"
+    | "route_key"
+    | "get_ctx"
+    | "multi_get_ctx";
+  readonly arg: NotedKey | { readonly type: "list"; readonly value: readonly NotedKey[] } | ArgWithContext;
   readonly result?: unknown;
   readonly error?: NotedError["error"];
 }
@@ -38,20 +54,15 @@ const CODES: Readonly<Record<string, string>> = {
   ValueError: "CONFIG_VALIDATION",
   FileNotFoundError: "OBJECT_NOT_FOUND",
   DatabaseError: "CORRUPT_FILE",
+  UnknownRoutingTokenError: "UNKNOWN_ROUTING_TOKEN",
+  KeyError: "SHARD_ASSIGNMENT",
 };
 
 /** Cases that `intended` decides, as Python does something else. */
-const INTENDED: Readonly<Record<string, string>> = { "current_missing": "READER_STATE" };
-
-/** These compile and evaluate routing expressions, which is the next issue's. */
-const CEL = [
-  "manifest_cel_bad_expr",
-  "manifest_cel_bad_column_type",
-  "cel_direct_out_of_range",
-  "cel_unknown_token",
-  "cel_multi_column_needs_context",
-  "cel_runtime_error",
-];
+const INTENDED: Readonly<Record<string, string>> = {
+  "current_missing": "READER_STATE",
+  "cel_runtime_error": "CEL_EVALUATION",
+};
 
 const cases: readonly Case[] = fixtureJson("errors/reader_errors.json").cases;
 
@@ -67,6 +78,7 @@ async function storeOf({ name, overlay, delete: deleted }: Case): Promise<Object
 }
 
 function keysOf(arg: Operation["arg"]): Key[] {
+  if (arg.type === undefined) return (arg.keys ?? [arg.key!]).map(keyOf);
   return arg.type === "list" ? arg.value.map(keyOf) : [keyOf(arg)];
 }
 
@@ -77,13 +89,16 @@ function isRefused({ arg }: Operation, encoding: string): boolean {
 
 async function perform(reader: SnapshotReader, { op, arg }: Operation): Promise<unknown> {
   const [key] = keysOf(arg);
+  const context = arg.type === undefined ? contextOf(arg) : {};
   switch (op) {
+    case "get_ctx":
     case "get": {
-      const value = await reader.get(key!);
+      const value = await reader.get(key!, context);
       return value === null ? null : toHex(value);
     }
+    case "multi_get_ctx":
     case "multi_get": {
-      const values = await reader.getMany(keysOf(arg));
+      const values = await reader.getMany(keysOf(arg), context);
       return Array.from(values, ([found, value]) => [found, value && toHex(value)]);
     }
     case "close":
@@ -101,13 +116,13 @@ async function perform(reader: SnapshotReader, { op, arg }: Operation): Promise<
 }
 
 function expectedResult({ op, result }: Operation): unknown {
-  if (op !== "multi_get") return result;
+  if (!op.startsWith("multi_get")) return result;
   const rows = result as readonly { readonly key: NotedKey; readonly value_hex: string | null }[];
   return rows.map(({ key, value_hex: hex }) => [keyOf(key), hex]);
 }
 
 for (const access of ["memory", "download"] as const) {
-  for (const example of cases.filter(({ name }) => !CEL.includes(name))) {
+  for (const example of cases) {
     test(`openSnapshot() with access "${access}" does as Python does: ${example.name}`, async () => {
       using folder = temporaryFolder();
       const fallbackAttempts = example.reader_options.max_fallback_attempts ?? 3;
@@ -129,7 +144,9 @@ for (const access of ["memory", "download"] as const) {
         if (operation.error === undefined && !isRefused(operation, reader.info.keyEncoding)) {
           deepEqual(await perform(reader, operation), expectedResult(operation), about);
         } else {
-          const code = operation.error === undefined ? "CONFIG_VALIDATION" : CODES[operation.error.class];
+          const code = operation.error === undefined
+            ? "CONFIG_VALIDATION"
+            : (INTENDED[example.name] ?? CODES[operation.error.class]);
           ok(code !== undefined, about);
           await rejects(async () => await perform(reader, operation), { code }, about);
         }
@@ -137,14 +154,6 @@ for (const access of ["memory", "download"] as const) {
     });
   }
 }
-
-test("openSnapshot() says that routing by CEL is not there yet, in the cases left to the next issue", async () => {
-  for (const name of CEL) {
-    const example = cases.find((candidate) => candidate.name === name)!;
-    await rejects(openSnapshot({ store: await storeOf(example) }), { code: "CONFIG_VALIDATION" }, name);
-  }
-  console.log(`LEFT OUT: ${CEL.join(", ")}: they need CEL routing`);
-});
 
 test("openSnapshot() takes warnings about a fallback into info", async () => {
   const example = cases.find(({ name }) => name === "manifest_not_sqlite_fallback")!;

@@ -1,5 +1,5 @@
 // The judge for numbers of shards is the Python package, by its vectors.
-import { deepEqual, equal, ok, throws } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { routerOf } from "../../src/routing/router_of.ts";
 import {
@@ -60,14 +60,12 @@ test("singleShard() is hash sharding with one shard", () => {
   deepEqual([1, "a", new Uint8Array(300)].map((key) => sharding.router.route(key)), [0, 0, 0]);
 });
 
-test("routerOf() follows hash sharding, and says that it cannot follow CEL", () => {
-  equal(routerOf({ strategy: "hash" }, 1000).route(5), 332);
+test("routerOf() follows hash sharding and CEL sharding", async () => {
+  equal((await routerOf({ strategy: "hash" }, 1000)).route(5), 332);
   const cel = { strategy: "cel", expr: "key % 2", columns: { key: "int" }, routingValues: null } as const;
-  throws(() => routerOf(cel, 2), {
-    code: "CONFIG_VALIDATION",
-    message: /CEL routing is not supported by this version/,
-  });
-  throws(() => routerOf({ strategy: "hash" }, 0), { code: "CONFIG_VALIDATION" });
+  equal((await routerOf(cel, 2)).route(5), 1);
+  await rejects(routerOf({ ...cel, expr: "key +" }, 2), { code: "CONFIG_VALIDATION" });
+  await rejects(routerOf({ strategy: "hash" }, 0), { code: "CONFIG_VALIDATION" });
 });
 
 function misc(): MiscVectors {

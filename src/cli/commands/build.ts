@@ -14,11 +14,12 @@ import type { CliCommand, CommandContext } from "../command.ts";
 import { fileInput, type Input } from "../input.ts";
 import { requireObjectStore } from "../location.ts";
 import { choiceOption, integerOption, numberOption, type OptionTexts } from "../option_values.ts";
-import { switchOption, textOption } from "../option_values.ts";
+import { repeated, switchOption, textOption } from "../option_values.ts";
 import { ProgressLine } from "../progress_line.ts";
 import { declarePublishOptions, judgesOf, publishOptionsOf } from "../publish_options.ts";
 import { formatOf, INPUT_FORMATS, readRows } from "../read_rows.ts";
 import { fieldLines } from "../result.ts";
+import { celColumns, celShardingOf } from "../routing_columns.ts";
 import { parseValueChoice, type Row, type RowShape } from "../row_shape.ts";
 
 /** Builds and publishes. When anything is wrong nothing is published, and nothing is left behind. */
@@ -35,6 +36,11 @@ export const buildCommand: CliCommand = {
       .option("--shards <n>", "number of shards")
       .option("--keys-per-shard <n>", "rows per shard on average, instead of --shards")
       .option("--single-shard", "everything in one shard, instead of --shards")
+      .option("--cel-expr <expr>", "shard by a CEL expression, instead of --shards; it sees the key as `key`")
+      .option("--cel-column <name:type>", "column that the expression sees, with its type; repeatable", repeated)
+      .option("--routing-values <json>", "array of all values of the expression, a shard for each")
+      .option("--infer-routing-values", "a shard for each value of the expression that occurs")
+      .option("--cel-nul <rule>", "texts with a NUL in such columns: refuse (default), or cut them there")
       .option("--key-encoding <encoding>", "u64be, u32be, utf8 or raw; default: by the first key, for CSV utf8")
       .option("--page-size <bytes>", "page size of the shards: 4096 (default) to 65536, or auto")
       .option("--memory-bytes <n>", "rows kept in memory before they go to disk (512 MiB)")
@@ -76,20 +82,20 @@ async function run(context: CommandContext): Promise<number> {
     });
     line.clear();
     for (const warning of result.warnings) io.stderr(`Warning: ${warning}\n`);
-    report(context, result, write.sharding);
+    report(context, result);
     return 0;
   } finally {
     line.clear();
   }
 }
 
-function report(context: CommandContext, { runId, manifestRef, stats }: WriteResult, sharding: Sharding): void {
+function report(context: CommandContext, { runId, shardCount, manifestRef, stats }: WriteResult): void {
   const { rowsWritten, bytes, totalMs } = stats;
   const fields = {
     op: "build",
     "run_id": runId,
     "manifest_ref": manifestRef,
-    "num_dbs": sharding.kind === "fixed" ? sharding.router.shardCount : sharding.shardCountFor(rowsWritten),
+    "num_dbs": shardCount,
     "rows_written": rowsWritten,
     bytes,
     "elapsed_ms": totalMs,
@@ -104,6 +110,7 @@ function shapeOf(options: OptionTexts): RowShape {
     keyColumn,
     value: parseValueChoice(textOption(options, "--value")),
     keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
+    celColumns: Object.fromEntries(Object.entries(celColumns(options)).filter(([name]) => name !== "key")),
   };
 }
 
@@ -117,10 +124,12 @@ function writeOptionsOf(options: OptionTexts): WritePlan {
   const pageSizeBytes = textOption(options, "--page-size") === "auto"
     ? "auto"
     : integerOption(options, "--page-size", 1);
+  const sharding = shardingOf(options);
   return {
-    sharding: shardingOf(options),
+    sharding,
     key: (row) => row.key,
     value: (row) => row.value,
+    columns: sharding.kind === "cel" ? (row) => row.columns : undefined,
     keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
     backend: sqliteBackend({ pageSizeBytes }),
     memory: bytesMax === undefined ? undefined : { bytesMax },
@@ -137,9 +146,12 @@ function shardingOf(options: OptionTexts): Sharding {
   const shards = integerOption(options, "--shards", 1);
   const keysPerShard = integerOption(options, "--keys-per-shard", 1);
   const isSingle = switchOption(options, "--single-shard");
-  if ([shards !== undefined, keysPerShard !== undefined, isSingle].filter(Boolean).length !== 1) {
-    throw new UsageError("Exactly one of --shards, --keys-per-shard, or --single-shard is required");
+  const cel = celShardingOf(options);
+  const chosen = [shards !== undefined, keysPerShard !== undefined, isSingle, cel !== undefined];
+  if (chosen.filter(Boolean).length !== 1) {
+    throw new UsageError("Exactly one of --shards, --keys-per-shard, --single-shard, or --cel-expr is required");
   }
+  if (cel !== undefined) return cel;
   if (shards !== undefined) return hashSharding({ shards });
   return keysPerShard === undefined ? singleShard() : hashSharding({ keysPerShard });
 }

@@ -3,8 +3,9 @@
  * @module
  */
 import type { CliCommand, CommandContext } from "../command.ts";
-import { keyOf, NULL_TEXT, routingColumns, VALUE_ENCODINGS, valueText } from "../key_text.ts";
-import { choiceOption, listOption, repeated, switchOption } from "../option_values.ts";
+import { keyOf, NULL_TEXT, VALUE_ENCODINGS, valueText } from "../key_text.ts";
+import { choiceOption, repeated, switchOption } from "../option_values.ts";
+import { columnsFor, routed, typedColumns } from "../routing_columns.ts";
 
 /** Looks one key up; an absent key is no error unless `--strict` is given. */
 export const getCommand: CliCommand = {
@@ -14,7 +15,7 @@ export const getCommand: CliCommand = {
   readsSnapshot: true,
   declare(command) {
     command.argument("KEY", "the key, as text")
-      .option("--routing-context <k=v>", "value of a column that routing looks at; repeatable", repeated)
+      .option("--routing-context <k=v>", "column that routing looks at, or a JSON object; repeatable", repeated)
       .option("--value-encoding <encoding>", "base64 (default), hex or utf8")
       .option("--strict", "exit with 1 when the key is absent");
   },
@@ -25,11 +26,13 @@ export const getCommand: CliCommand = {
 async function run(context: CommandContext): Promise<number> {
   const { args, options, signal } = context;
   const [text = ""] = args;
-  const columns = routingColumns(listOption(options, "--routing-context"));
+  const typed = typedColumns(options);
   const valueEncoding = choiceOption(options, "--value-encoding", VALUE_ENCODINGS) ?? "base64";
   await using reader = await context.openReader();
-  const key = keyOf(text, reader.info.keyEncoding);
-  const value = await reader.get(key, columns === undefined ? { signal } : { columns, signal });
+  const { keyEncoding, routing } = reader.info;
+  const key = keyOf(text, keyEncoding);
+  const columns = columnsFor(typed, routing);
+  const value = await routed(() => reader.get(key, columns === undefined ? { signal } : { columns, signal }));
   const found = value !== null;
   const shown = found ? valueText(value, valueEncoding) : NULL_TEXT;
   context.print({ fields: { op: "get", key: text, found, value: shown }, text: () => `${text}=${shown}` });

@@ -6,8 +6,9 @@ import { TextLineStream } from "@std/streams";
 import { UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { decodedText } from "../input.ts";
-import { keyOf, NULL_TEXT, routingColumns, VALUE_ENCODINGS, valueText } from "../key_text.ts";
-import { choiceOption, listOption, repeated } from "../option_values.ts";
+import { keyOf, NULL_TEXT, VALUE_ENCODINGS, valueText } from "../key_text.ts";
+import { choiceOption, repeated } from "../option_values.ts";
+import { columnsFor, routed, typedColumns } from "../routing_columns.ts";
 
 /** Looks many keys up; results stand in the order of the keys. */
 export const multigetCommand: CliCommand = {
@@ -17,7 +18,7 @@ export const multigetCommand: CliCommand = {
   readsSnapshot: true,
   declare(command) {
     command.argument("KEYS...", "the keys, as text, or - alone")
-      .option("--routing-context <k=v>", "value of a column that routing looks at; repeatable", repeated)
+      .option("--routing-context <k=v>", "column that routing looks at, or a JSON object; repeatable", repeated)
       .option("--value-encoding <encoding>", "base64 (default), hex or utf8");
   },
   run,
@@ -31,13 +32,14 @@ interface Row {
 
 async function run(context: CommandContext): Promise<number> {
   const { args, options, signal } = context;
-  const columns = routingColumns(listOption(options, "--routing-context"));
+  const typed = typedColumns(options);
   const valueEncoding = choiceOption(options, "--value-encoding", VALUE_ENCODINGS) ?? "base64";
   const texts = args.length === 1 && args[0] === "-" ? await keysFrom(context) : args;
   await using reader = await context.openReader();
-  const { keyEncoding } = reader.info;
+  const { keyEncoding, routing } = reader.info;
+  const columns = columnsFor(typed, routing);
   const keys = texts.map((text) => keyOf(text, keyEncoding));
-  const values = await reader.getMany(keys, columns === undefined ? { signal } : { columns, signal });
+  const values = await routed(() => reader.getMany(keys, columns === undefined ? { signal } : { columns, signal }));
   const rows = texts.map((key, index): Row => {
     const value = values.get(keys[index]!)!;
     return { key, value: value === null ? null : valueText(value, valueEncoding) };

@@ -4,8 +4,9 @@
  */
 import { routerOf } from "../../routing/router_of.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
-import { keyOf, routingColumns } from "../key_text.ts";
-import { listOption, repeated } from "../option_values.ts";
+import { keyOf } from "../key_text.ts";
+import { repeated } from "../option_values.ts";
+import { columnsFor, routed, typedColumns } from "../routing_columns.ts";
 
 /** Names the shard that has the key, or would have it; reads no shard. */
 export const routeCommand: CliCommand = {
@@ -15,7 +16,7 @@ export const routeCommand: CliCommand = {
   readsSnapshot: true,
   declare(command) {
     command.argument("KEY", "the key, as text")
-      .option("--routing-context <k=v>", "value of a column that routing looks at; repeatable", repeated);
+      .option("--routing-context <k=v>", "column that routing looks at, or a JSON object; repeatable", repeated);
   },
   errorFields: ([key = ""]) => ({ key }),
   run,
@@ -23,9 +24,11 @@ export const routeCommand: CliCommand = {
 
 async function run(context: CommandContext): Promise<number> {
   const [text = ""] = context.args;
-  const columns = routingColumns(listOption(context.options, "--routing-context"));
+  const typed = typedColumns(context.options);
   const { manifest } = await context.loadManifest();
-  const shardId = routerOf(manifest.routing, manifest.shardCount).route(keyOf(text, manifest.keyEncoding), columns);
+  const { routing, shardCount, keyEncoding } = manifest;
+  const router = await routerOf(routing, shardCount);
+  const shardId = await routed(() => router.route(keyOf(text, keyEncoding), columnsFor(typed, routing)));
   context.print({ fields: { op: "route", key: text, "db_id": shardId }, text: () => `${text} -> shard ${shardId}` });
   return 0;
 }

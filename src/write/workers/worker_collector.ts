@@ -27,6 +27,8 @@ export interface WorkerOptions {
   readonly replacementsMax: number;
   readonly runId: string;
   readonly storeUrl: string;
+  /** Whether batches name the shards themselves; else `threads` is told what their numbers stand for. */
+  readonly areShardsKnown: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -36,7 +38,7 @@ export interface WorkerOptions {
  * allows them: a slow worker stops the source, so that nothing piles up in memory.
  */
 export async function workerCollector(options: WorkerOptions): Promise<RowCollector> {
-  const { workersMax, budget, backend, runId, storeUrl, signal, clock, replacementsMax } = options;
+  const { workersMax, budget, backend, runId, storeUrl, signal, clock, replacementsMax, areShardsKnown } = options;
   const space = await options.scratch();
   const allUnderWay = new ByteBudget(budget.bytesMax, null);
   const { url: moduleUrl, factory } = backend.module!;
@@ -55,7 +57,7 @@ export async function workerCollector(options: WorkerOptions): Promise<RowCollec
     const { silentMsMax } = budget;
     const onFailure = (error: unknown): void => sinkController.error(error);
     return new WorkerSeat(seats.length, {
-      ...{ setup, space, clock, silentMsMax, allUnderWay, underWay, replacementsMax, onFailure },
+      ...{ setup, space, clock, silentMsMax, allUnderWay, underWay, replacementsMax, areShardsKnown, onFailure },
     });
   }
   function seatFor(shardId: number): WorkerSeat {
@@ -79,7 +81,7 @@ export async function workerCollector(options: WorkerOptions): Promise<RowCollec
   });
   return {
     sink,
-    threads: () => seats.map((seat) => seat.shards()),
+    threads: (shardIdOf) => seats.map((seat) => seat.shards(shardIdOf)),
     async [Symbol.asyncDispose]() {
       signal.removeEventListener("abort", onAbort);
       await Promise.all(seats.map((seat) => seat[Symbol.asyncDispose]()));

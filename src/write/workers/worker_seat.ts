@@ -28,6 +28,8 @@ export interface SeatOptions extends Omit<ThreadOptions, "setup"> {
   readonly underWay: ByteBudget;
   /** How often a lost thread is replaced. 0: never, and no rows are put aside. */
   readonly replacementsMax: number;
+  /** Whether batches name the shards themselves. */
+  readonly areShardsKnown: boolean;
   readonly space: ScratchSpace;
   /** Told when the seat stays empty: no attempt will succeed. */
   readonly onFailure: (error: unknown) => void;
@@ -40,6 +42,8 @@ export class WorkerSeat implements AsyncDisposable {
   /** Rows offered, by shard; those that were built are gone. */
   readonly #shards = new Map<number, number>();
   readonly #spool: BatchSpool | null;
+  /** The shard of a batch's number; null while that is not known. */
+  #shardIdOf: ((batchShardId: number) => number) | null;
   #link: WorkerLink | undefined;
   #starting: Promise<WorkerLink> | undefined;
   #lostThreads = 0;
@@ -50,6 +54,7 @@ export class WorkerSeat implements AsyncDisposable {
   constructor(number: number, options: SeatOptions) {
     this.#number = number;
     this.#options = options;
+    this.#shardIdOf = options.areShardsKnown ? (shardId) => shardId : null;
     this.#spool = options.replacementsMax > 0 ? new BatchSpool(options.space) : null;
   }
 
@@ -81,14 +86,15 @@ export class WorkerSeat implements AsyncDisposable {
   }
 
   /** The shards that were given rows. */
-  shards(): CollectedShard[] {
-    return Array.from(this.#shards, ([shardId, rowsOffered]) => ({
-      shardId,
+  shards(shardIdOf: (batchShardId: number) => number): CollectedShard[] {
+    this.#shardIdOf = shardIdOf;
+    return Array.from(this.#shards, ([batchShardId, rowsOffered]) => ({
+      shardId: shardIdOf(batchShardId),
       rowsOffered,
-      attempt: (request, tools) => this.#attempt(shardId, request, tools),
+      attempt: (request, tools) => this.#attempt(batchShardId, request, tools),
       [Symbol.asyncDispose]: () => {
-        this.#shards.delete(shardId);
-        this.#link?.forget(shardId);
+        this.#shards.delete(batchShardId);
+        this.#link?.forget(batchShardId);
         return Promise.resolve();
       },
     }));
@@ -159,11 +165,16 @@ export class WorkerSeat implements AsyncDisposable {
 
   /** Decides what comes of it; gives the error for those who wait. */
   #lose({ how, cause }: ThreadEnd): unknown {
-    const shardIds = [...this.#shards.keys()].sort((left, right) => left - right);
+    const count = this.#shards.size;
+    const shardIdOf = this.#shardIdOf;
+    const shardIds = shardIdOf === null
+      ? []
+      : [...this.#shards.keys()].map(shardIdOf).sort((one, other) => one - other);
     const named = shardIds.slice(0, NAMED_SHARDS_MAX).join(", ");
     const more = shardIds.length > NAMED_SHARDS_MAX ? ` and ${shardIds.length - NAMED_SHARDS_MAX} more` : "";
-    const what = shardIds.length === 1 ? "shard" : "shards";
-    const text = `Cannot build ${what} ${named}${more} as worker ${this.#number} ${how}`;
+    const what = count === 1 ? "shard" : "shards";
+    const which = shardIdOf === null ? `${count} ${what} that have no numbers yet` : `${what} ${named}${more}`;
+    const text = `Cannot build ${which} as worker ${this.#number} ${how}`;
     const isPermanent = cause instanceof ShardyfusionError && !cause.retryable;
     const error = isPermanent ? cause : new ShardWriteError(text, shardIds, { cause });
     if (!isPermanent && this.#lostThreads++ < this.#options.replacementsMax) return error;
