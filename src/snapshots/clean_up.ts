@@ -14,6 +14,7 @@ import {
   type CleanUpPlan,
   type CleanUpRules,
   counted,
+  cutoffOf,
   type KeptRun,
   type KeptSnapshot,
   planCleanUp,
@@ -48,8 +49,9 @@ export interface CleanUpOptions {
   /** How old, in milliseconds since their publishing, snapshots may become. Default: any age. */
   readonly maxAgeMs?: number | undefined;
   /**
-   * How long snapshots and runs are left alone, in milliseconds: snapshots since their publishing, runs since the last
-   * sign of life in their run records. It should be longer than a reader takes to follow the pointer.
+   * How long snapshots and runs are left alone, in milliseconds: snapshots since they were published, or, if they were
+   * current, since another one took their place; runs since the last sign of life in their run records. It should be
+   * longer than a reader takes to follow the pointer.
    * @default {3_600_000}
    */
   readonly graceMs?: number | undefined;
@@ -164,20 +166,21 @@ const schema = v.strictObject({
  * Removes old snapshots and what failed runs left, uploads included that a killed process never finished.
  *
  * Kept are: the current snapshot, the `keep` newest ones unless they are older than `maxAgeMs`, pinned ones, those
- * published within the grace period, and all shards that any of them names (P5). So are runs that gave a sign of life
- * within the grace period, and, without `includeUnknownAge`, runs of which nothing tells the age. A run that is silent
- * for longer than the grace period counts as dead.
+ * that were published or still current within the grace period, and all shards that any of them names (P5). So are
+ * runs that gave a sign of life within the grace period, and, without `includeUnknownAge`, runs of which nothing tells
+ * the age. A run that is silent for longer than the grace period counts as dead.
  *
  * Publishing, rolling back, pinning and other clean-ups may go on meanwhile. For that, a clean-up that removes
- * snapshots announces them under `removals/` and moves the pointer to where it is already, which makes roll backs to
- * them fail. On a store that ignores preconditions, if `preconditions` lets that pass, and against the Python package,
- * whose roll back does not look, a moment remains in which a roll back can choose what is being removed; the grace
- * period does not help there.
+ * snapshots or runs announces them under `removals/`, and for snapshots moves the pointer to where it is already, which
+ * makes roll backs to them fail. On a store that ignores preconditions, if `preconditions` lets that pass, and against
+ * the Python package, whose roll back does not look, a moment remains in which a roll back can choose what is being
+ * removed; the grace period does not help there.
  *
  * When it fails or is aborted the series stays readable; calling it again ends what was begun.
  *
  * Costs about a dozen LISTs, the GET of each kept manifest and of the records of runs that may go, one PUT for the
- * announcement and one for the pointer when snapshots go, and the DELETEs. In a dry run nothing but LIST and GET.
+ * announcement, after which the LISTs and records are asked for again, one for the pointer when snapshots go, and the
+ * DELETEs. In a dry run nothing but LIST and GET.
  *
  * The Python package's `shardy cleanup` never removes manifests, and does not know pins.
  *
@@ -237,7 +240,8 @@ class CleanUp {
   }
 
   async run(first: CleanUpPlan): Promise<CleanUpResult> {
-    const plan = first.manifests.length === 0 ? first : await this.#announce(first);
+    const isNothing = first.manifests.length === 0 && first.runs.length === 0;
+    const plan = isNothing ? first : await this.#announce(first);
     this.#total = plan.manifests.length + (plan.uploads?.length ?? 0) + plan.runs.length + plan.attempts.length;
     await this.#removeManifests(plan);
     // Before the records of their runs: without these nobody would know how old the run is.
@@ -261,13 +265,19 @@ class CleanUp {
   }
 
   /** Announces what is to go, and plans anew: what others have claimed meanwhile stays. */
-  async #announce({ manifests }: CleanUpPlan): Promise<CleanUpPlan> {
+  async #announce({ manifests, runs }: CleanUpPlan): Promise<CleanUpPlan> {
     const { store, pointerKey, clock, signal } = this.#surveyor.place;
-    const folders = manifests.map(({ folder }) => folder);
-    const fenced = await fencedStore(store, { policy: this.#options.preconditions, signal });
-    this.#announced = await announceRemoval(store, { folders, startedAtMicros: clock.nowMicros() }, { signal });
-    await fencePointer({ store: fenced, pointerKey, clock }, this.#announced, { signal });
-    return await planCleanUp(this.#surveyor, this.#options, this.#announced.folders);
+    const { preconditions: policy } = this.#options;
+    const folders = new Set(manifests.map(({ folder }) => folder));
+    const runIds = new Set(runs.map(({ runId }) => runId));
+    const fenced = folders.size === 0 ? store : await fencedStore(store, { policy, signal });
+    const startedAtMicros = clock.nowMicros();
+    this.#announced = await announceRemoval(store, { folders, runs: runIds, startedAtMicros }, { signal });
+    const cutoffMicros = cutoffOf(this.#options, startedAtMicros);
+    if (folders.size > 0) {
+      await fencePointer({ store: fenced, pointerKey, clock }, { folders, cutoffMicros }, { signal });
+    }
+    return await planCleanUp(this.#surveyor, this.#options, this.#announced);
   }
 
   async #removeManifests({ manifests }: CleanUpPlan): Promise<void> {
@@ -327,14 +337,16 @@ class CleanUp {
   }
 
   /** Announcements that have ended: our own, those that name nothing any more, and those that were given up. */
-  async #endedRemovals({ survey: { removals } }: CleanUpPlan): Promise<string[]> {
-    const { graceMs, clock } = this.#options;
-    if (removals.length === 0) return [];
-    const present = new Set(await this.#surveyor.manifestFolders());
-    const cutoffMicros = clock.nowMicros() - graceMs * 1000;
-    return removals.filter(({ key, startedAtMicros, folders }) =>
-      key === this.#announced?.key || startedAtMicros < cutoffMicros || [...folders].every((name) => !present.has(name))
-    ).map(({ key }) => key);
+  async #endedRemovals({ survey: { removals, shardPrefix } }: CleanUpPlan): Promise<string[]> {
+    const cutoffMicros = cutoffOf(this.#options, this.#options.clock.nowMicros());
+    const ownKey = this.#announced?.key;
+    const others = removals.filter(({ key }) => key !== ownKey);
+    const present = new Set(others.length === 0 ? [] : await this.#surveyor.manifestFolders());
+    const presentRuns = new Set(others.length === 0 ? [] : await this.#surveyor.runsNow(shardPrefix));
+    const ended = others.filter(({ startedAtMicros, folders, runs }) =>
+      startedAtMicros < cutoffMicros || (folders.isDisjointFrom(present) && runs.isDisjointFrom(presentRuns))
+    );
+    return [...ended.map(({ key }) => key), ...ownKey === undefined ? [] : [ownKey]];
   }
 
   async #deletePrefix(prefix: string): Promise<number> {

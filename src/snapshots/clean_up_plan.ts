@@ -5,7 +5,7 @@
 import type { ObjectStore, OpenUpload } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
 import { parseManifestFolder } from "./layout.ts";
-import { folderOfRef } from "./removals.ts";
+import { folderOfRef, type Removal } from "./removals.ts";
 import {
   type ListedManifest,
   type NamedShards,
@@ -16,6 +16,7 @@ import {
   type Survey,
   VECTOR_META_PREFIX,
 } from "./series_survey.ts";
+import { replacedAt } from "./tenures.ts";
 
 /** Why a snapshot is kept. `meanwhile`: it was published, or began to count, while the clean-up ran. */
 export type KeepReason = "current" | "newest" | "pinned" | "grace" | "meanwhile";
@@ -30,9 +31,10 @@ export interface KeptRun {
   readonly runId: string;
   /**
    * `referenced`: a kept manifest names its shards. `grace`: it gave a sign of life lately, or is running. `published
-   * elsewhere`: its manifest is in a manifest store that the clean-up was not given.
+   * elsewhere`: its manifest is in a manifest store that the clean-up was not given. `meanwhile`: it was given up while
+   * the clean-up ran.
    */
-  readonly reason: "referenced" | "grace" | "unknown age" | "published elsewhere";
+  readonly reason: "referenced" | "grace" | "unknown age" | "published elsewhere" | "meanwhile";
 }
 
 /** How much lies under a prefix; null where it was not listed. */
@@ -97,23 +99,26 @@ const ATTEMPT = /^(.+?)\/attempt=\d+(?=\/)/;
 /**
  * Makes a plan.
  *
- * @param announced Folders of the manifests that may go; undefined: all.
+ * @param announced What may go, as of the time when it was announced; undefined: everything, as of now.
  */
 export async function planCleanUp(
   surveyor: SeriesSurveyor,
   rules: CleanUpRules,
-  announced?: ReadonlySet<string>,
+  announced?: Removal,
 ): Promise<CleanUpPlan> {
   const survey = await surveyor.survey();
-  const nowMicros = surveyor.place.clock.nowMicros();
-  const cutoffMicros = nowMicros - rules.graceMs * 1000;
+  const nowMicros = announced?.startedAtMicros ?? surveyor.place.clock.nowMicros();
+  const cutoffMicros = cutoffOf(rules, nowMicros);
   const { kept, removed } = divide(survey, { rules, nowMicros, announced });
   const named = new Map<string, NamedShards>();
   for (const { folder, ref } of kept) {
     const found = await surveyor.namedBy(ref);
     if (found !== null) named.set(folder, found);
   }
-  const decider = new RunDecider(surveyor, { survey, rules, cutoffMicros, nowMicros, kept, removed, named });
+  const decider = new RunDecider(surveyor, {
+    ...{ survey, rules, cutoffMicros, nowMicros, kept, removed, named },
+    announcedRuns: announced?.runs,
+  });
   const { keptRuns, runs } = await decider.decideRuns();
   return {
     survey,
@@ -126,6 +131,11 @@ export async function planCleanUp(
     pins: survey.pins.filter(({ untilMicros }) => untilMicros !== null && untilMicros < cutoffMicros)
       .map(({ key }) => key),
   };
+}
+
+/** What was in use after this time is left alone. */
+export function cutoffOf({ graceMs }: Pick<CleanUpRules, "graceMs">, nowMicros: number): number {
+  return nowMicros - graceMs * 1000;
 }
 
 interface KeptManifest extends ListedManifest {
@@ -142,13 +152,18 @@ function divide(
   { rules, nowMicros, announced }: {
     rules: CleanUpRules;
     nowMicros: number;
-    announced: ReadonlySet<string> | undefined;
+    announced: Removal | undefined;
   },
 ): Division {
   const current = pointer && (folderOfRef(pointer.ref) ?? pointer.ref);
   const pinned = new Set(
     pins.filter(({ untilMicros }) => untilMicros === null || untilMicros > nowMicros).map(({ folder }) => folder),
   );
+  const cutoffMicros = cutoffOf(rules, nowMicros);
+  const replaced = new Map<string, number>();
+  if (pointer !== null) {
+    for (const [ref, micros] of replacedAt(pointer, manifests)) replaced.set(folderOfRef(ref) ?? ref, micros);
+  }
   const ageMaxMicros = rules.maxAgeMs === undefined ? Infinity : rules.maxAgeMs * 1000;
   const kept: KeptManifest[] = [];
   const removed: ListedManifest[] = [];
@@ -160,8 +175,9 @@ function divide(
     // Without a pointer nobody can tell what is old.
     if (pointer === null || !rules.oldRuns || (rank < rules.keep && ageMicros <= ageMaxMicros)) reasons.push("newest");
     if (pinned.has(folder)) reasons.push("pinned");
-    if (ageMicros < rules.graceMs * 1000) reasons.push("grace");
-    if (reasons.length === 0 && announced !== undefined && !announced.has(folder)) reasons.push("meanwhile");
+    // Readers keep what was current until they refresh.
+    if (Math.max(publishedAtMicros, replaced.get(folder) ?? 0) > cutoffMicros) reasons.push("grace");
+    if (reasons.length === 0 && announced?.folders.has(folder) === false) reasons.push("meanwhile");
     if (reasons.length === 0) removed.push(manifest);
     else kept.push({ ...manifest, reasons });
   }
@@ -173,6 +189,8 @@ interface Decision extends Division {
   readonly rules: CleanUpRules;
   readonly cutoffMicros: number;
   readonly nowMicros: number;
+  /** Runs that may go; undefined: all. */
+  readonly announcedRuns: ReadonlySet<string> | undefined;
   /** What kept manifests name, by their folders. */
   readonly named: ReadonlyMap<string, NamedShards>;
 }
@@ -204,7 +222,7 @@ class RunDecider {
   }
 
   async decideRuns(): Promise<{ keptRuns: KeptRun[]; runs: RemovedRun[] }> {
-    const { survey: { shardRuns, vectorRuns, records }, rules, cutoffMicros } = this.#decision;
+    const { survey: { shardRuns, vectorRuns, records }, rules, cutoffMicros, announcedRuns } = this.#decision;
     const keptRuns: KeptRun[] = [];
     const runs: RemovedRun[] = [];
     if (!rules.oldRuns) return { keptRuns, runs };
@@ -217,8 +235,9 @@ class RunDecider {
       const { lastMicros, isElsewhere } = await this.#recordedRun(runId);
       if (lastMicros !== null && lastMicros >= cutoffMicros) keptRuns.push({ runId, reason: "grace" });
       else if (isElsewhere) keptRuns.push({ runId, reason: "published elsewhere" });
-      else if (this.#isAgeKnown(runId, lastMicros)) runs.push(this.#removedRun(runId));
-      else keptRuns.push({ runId, reason: "unknown age" });
+      else if (!this.#isAgeKnown(runId, lastMicros)) keptRuns.push({ runId, reason: "unknown age" });
+      else if (announcedRuns?.has(runId) === false) keptRuns.push({ runId, reason: "meanwhile" });
+      else runs.push(this.#removedRun(runId));
     }
     return { keptRuns, runs };
   }

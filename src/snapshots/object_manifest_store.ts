@@ -28,8 +28,9 @@ import {
   type ManifestReaderOptions,
   objectManifestReader,
 } from "./object_manifest_reader.ts";
-import { MANIFEST_CONTENT_TYPE, parsePointer, PREVIOUS_REFS_MAX } from "./pointer.ts";
-import { refuseIfRemoving } from "./removals.ts";
+import { MANIFEST_CONTENT_TYPE, parsePointer } from "./pointer.ts";
+import { isThere, refuseIfRemoving } from "./removals.ts";
+import { fieldsOfTenures, type Tenure, tenuresOf } from "./tenures.ts";
 
 export { type ManifestReaderOptions, objectManifestReader } from "./object_manifest_reader.ts";
 
@@ -128,7 +129,11 @@ async function moveToNew(
   let seen = expected;
   for (let cleanUps = 0;; cleanUps++) {
     try {
-      await movePointer({ ...moveOf(place, seen, signal), next: nextPointer(target, seen), isNewRef: true });
+      await movePointer({
+        ...moveOf(place, seen, signal),
+        next: nextPointer(target, seen, place.clock),
+        isNewRef: true,
+      });
       return;
     } catch (error) {
       if (!(error instanceof PublishConflictError) || cleanUps === CLEAN_UPS_MAX) throw error;
@@ -140,6 +145,8 @@ async function moveToNew(
       await refuseIfRemoving(place.store, removal, { signal }).catch(() => {
         throw error;
       });
+      // Who was suspended for hours may come after the removal itself.
+      if (!await isThere(place.store, target.ref.slice(joinUrl(place.store.url).length + 1), { signal })) throw error;
       seen = current;
     }
   }
@@ -187,7 +194,11 @@ async function setCurrent(
   // Reading it whole proves that there is something to roll back to.
   const manifest = await place.reader.loadManifest(ref, request);
   const publishedAtMicros = laterThan(expected, place.clock);
-  const next = nextPointer({ ref, runId: runIdOfManifestRef(ref) ?? manifest.runId, publishedAtMicros }, expected);
+  const next = nextPointer(
+    { ref, runId: runIdOfManifestRef(ref) ?? manifest.runId, publishedAtMicros },
+    expected,
+    place.clock,
+  );
   const move = moveOf(place, expected, signal);
   const malformed = expected === null ? await malformedPointer(place, request) : null;
   return malformed === null ? await movePointer({ ...move, next, isNewRef: false }) : await movePointer({
@@ -226,10 +237,20 @@ function laterThan(expected: CurrentPointer | null, clock: Clock): number {
   return expected === null ? now : Math.max(now, expected.publishedAtMicros + 1);
 }
 
-function nextPointer(target: ManifestRef, expected: CurrentPointer | null): Omit<CurrentPointer, "version"> {
-  const earlier = expected === null ? [] : [expected.ref, ...expected.previous ?? []];
-  const previous = [...new Set(earlier)].filter((ref) => ref !== target.ref).slice(0, PREVIOUS_REFS_MAX);
-  return { ...target, generation: nextGeneration(target, expected), previous };
+function nextPointer(
+  target: ManifestRef,
+  expected: CurrentPointer | null,
+  clock: Clock,
+): Omit<CurrentPointer, "version"> {
+  const earlier: Tenure[] = [];
+  if (expected !== null) {
+    // Not the target's time: its process may have been suspended since it stored the manifest.
+    const untilMicros = Math.max(target.publishedAtMicros, clock.nowMicros());
+    earlier.push({ ref: expected.ref, untilMicros }, ...tenuresOf(expected));
+  }
+  const refs = earlier.map(({ ref }) => ref);
+  const tenures = earlier.filter(({ ref }, index) => ref !== target.ref && refs.indexOf(ref) === index);
+  return { ...target, generation: nextGeneration(target, expected), ...fieldsOfTenures(tenures) };
 }
 
 /**

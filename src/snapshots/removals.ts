@@ -1,10 +1,10 @@
 /**
  * Announcements of what a clean-up is about to remove: `removals/<time stamp>_<id>`, one for each clean-up that removes
- * manifests, deleted at its end. Roll backs and pins refuse the manifests that one names. The Python package ignores
- * them.
+ * manifests or runs, deleted at its end. Roll backs and pins refuse the manifests that one names, and writers that were
+ * taken for dead do not publish the runs that one names. The Python package ignores them.
  *
  * ```json
- * {"format_version":1,"manifests":["2026-01-02T03:04:05.000000Z_run_id=r1"]}
+ * {"format_version":1,"manifests":["2026-01-02T03:04:05.000000Z_run_id=r1"],"runs":["r1"]}
  * ```
  *
  * Looking and then deleting would leave a moment in which a roll back can choose what is deleted next. So who wants a
@@ -22,6 +22,7 @@ import { isJsonObject, jsonOf } from "./checked_fields.ts";
 import { manifestKeyOfRef, newHexId } from "./layout.ts";
 import { movePointer, type PointerRetry } from "./move_pointer.ts";
 import { loadPointer } from "./object_manifest_reader.ts";
+import { fieldsOfTenures, tenuresOf } from "./tenures.ts";
 
 const REMOVALS_PREFIX = "removals/";
 const MOVES_MAX = 20;
@@ -33,6 +34,8 @@ export interface Removal {
   readonly startedAtMicros: number;
   /** Names of the manifests' folders. */
   readonly folders: ReadonlySet<string>;
+  /** Runs of which everything goes. */
+  readonly runs: ReadonlySet<string>;
 }
 
 /** Name of the folder of a manifest below `manifests/`; null when the ref has another form. */
@@ -40,18 +43,17 @@ export function folderOfRef(ref: string): string | null {
   return manifestKeyOfRef(ref)?.split("/")[1] ?? null;
 }
 
-/** Announces that manifests are about to be removed. */
+/** Announces that manifests and runs are about to be removed. */
 export async function announceRemoval(
   store: ObjectStore,
-  { folders, startedAtMicros }: { folders: Iterable<string>; startedAtMicros: number },
+  { folders, runs, startedAtMicros }: Omit<Removal, "key">,
   request: RequestOptions,
 ): Promise<Removal> {
-  const announced = new Set(folders);
   const key = `${REMOVALS_PREFIX}${pathStamp(startedAtMicros)}_${newHexId()}`;
-  const fields: JsonObject = { "format_version": 1, "manifests": [...announced] };
+  const fields: JsonObject = { "format_version": 1, "manifests": [...folders], "runs": [...runs] };
   const bytes = new TextEncoder().encode(dumpJson(fields, { compact: true, path: "removal" }));
   await store.put(key, bytes, { ...request, contentType: "application/json" });
-  return { key, startedAtMicros, folders: announced };
+  return { key, startedAtMicros, folders, runs };
 }
 
 /** All announcements; costs a LIST, and a GET for each, of which there are hardly ever any. */
@@ -62,7 +64,7 @@ export async function loadRemovals(store: ObjectStore, request: RequestOptions):
       const bytes = await bytesOrNull(store, key, request);
       if (bytes === null) continue;
       const stamp = key.slice(REMOVALS_PREFIX.length).split("_")[0]!;
-      found.push({ key, startedAtMicros: parseStamp(stamp) ?? 0, folders: foldersIn(bytes) });
+      found.push({ key, startedAtMicros: parseStamp(stamp) ?? 0, ...announcedIn(bytes) });
     }
   }
   return found;
@@ -90,24 +92,28 @@ export async function refuseIfRemoving(
 }
 
 /**
- * Moves the pointer to the manifest that it names already, without the announced manifests among `previous`. From then
- * on, who read the pointer before the announcement can no longer move it.
+ * Moves the pointer to the manifest that it names already, without the announced manifests among `previous`, unless
+ * these have been current meanwhile. From then on, who read the pointer before the announcement can no longer move it.
  *
+ * @param cutoffMicros Whatever was current after this time stays.
  * @throws {PublishConflictError} when others moved the pointer each time.
  * @throws {PublishCurrentError} when the store failed.
  */
 export async function fencePointer(
   { store, pointerKey, clock }: { store: ObjectStore; pointerKey: string; clock: Clock },
-  { folders }: Removal,
+  { folders, cutoffMicros }: { folders: ReadonlySet<string>; cutoffMicros: number },
   { signal }: RequestOptions,
 ): Promise<void> {
   for (let move = 1;; move++) {
     const seen = await loadPointer(store, pointerKey, { signal });
     if (seen === null) return;
     const { ref, runId, publishedAtMicros, generation } = seen;
-    const previous = seen.previous?.filter((earlier) => !folders.has(folderOfRef(earlier) ?? "")) ?? null;
+    const tenures = tenuresOf(seen).filter(({ ref, untilMicros }) =>
+      untilMicros > cutoffMicros || !folders.has(folderOfRef(ref) ?? "")
+    );
+    const memory = seen.previous === null ? { previous: null } : fieldsOfTenures(tenures);
     // Without a generation the bytes, and so perhaps the version, would stay the same.
-    const next = { ref, runId, publishedAtMicros, previous, generation: (generation ?? publishedAtMicros) + 1 };
+    const next = { ref, runId, publishedAtMicros, ...memory, generation: (generation ?? publishedAtMicros) + 1 };
     try {
       await movePointer({ store, pointerKey, clock, seen, next, isNewRef: false, retry: POINTER_RETRY, signal });
       return;
@@ -136,8 +142,11 @@ export async function bytesOrNull(
   }
 }
 
-function foldersIn(bytes: Uint8Array): ReadonlySet<string> {
+function announcedIn(bytes: Uint8Array): Pick<Removal, "folders" | "runs"> {
   const fields = jsonOf(new TextDecoder().decode(bytes));
-  const folders = isJsonObject(fields) ? fields["manifests"] : null;
-  return new Set(Array.isArray(folders) ? folders.filter((folder) => typeof folder === "string") : []);
+  const names = (field: string): ReadonlySet<string> => {
+    const found = isJsonObject(fields) ? fields[field] : null;
+    return new Set(Array.isArray(found) ? found.filter((name) => typeof name === "string") : []);
+  };
+  return { folders: names("manifests"), runs: names("runs") };
 }

@@ -160,6 +160,16 @@ export class SeriesSurveyor {
     return byRun;
   }
 
+  /** Runs of which anything is there: shards, vector data, records. */
+  async runsNow(shardPrefix: string): Promise<ReadonlySet<string>> {
+    const records = await this.recordFolders();
+    return new Set([
+      ...records.keys(),
+      ...await this.#runsUnder(`${shardPrefix}/`),
+      ...await this.#runsUnder(VECTOR_META_PREFIX),
+    ]);
+  }
+
   /** What these records of a run tell. */
   async recordedRun(folders: readonly string[]): Promise<RecordedRun> {
     const { store, manifestStore, runRegistryPrefix } = this.place;

@@ -44,6 +44,8 @@ class Scene {
   readonly series = new Series();
   readonly refs: string[] = [];
   readonly held: Pin[] = [];
+  /** What was current since they all began. */
+  readonly current = new Set<string>();
   readonly order: fc.Scheduler;
   running: BegunRun | undefined;
   finished = false;
@@ -59,9 +61,15 @@ class Scene {
       onRequest: async ({ index, method, key }, send) => {
         if (index >= crashAt) throw outage(store.url);
         await this.order.schedule(Promise.resolve(), `${actor}: ${method} ${key}`);
-        return await send();
+        const answer = await send();
+        if (method === "put" && key === "_CURRENT") await this.noteCurrent();
+        return answer;
       },
     });
+  }
+
+  async noteCurrent(): Promise<void> {
+    this.current.add((await objectManifestStore(this.series.store).loadCurrent())!.ref);
   }
 
   at(place: number): string {
@@ -100,7 +108,7 @@ class Scene {
     const present = await series.keys();
     const needed = (await history(series.store)).map(({ ref }) => ref);
     const current = await objectManifestStore(series.store).loadCurrent();
-    needed.push(current!.ref, ...this.held.map(({ ref }) => ref));
+    needed.push(current!.ref, ...this.current, ...this.held.map(({ ref }) => ref));
     const young = series.clock.nowMicros() - graceMs * 1000;
     for (const [ref, { publishedAtMicros }] of series.published) if (publishedAtMicros > young) needed.push(ref);
     for (const ref of needed) deepEqual(series.missingOf(ref, present), [], `parts of ${ref} are missing`);
@@ -122,6 +130,7 @@ test("cleanUp() never removes what the pointer, a pin, the grace period or a run
     await series.begin({ leaseMs: 0 });
     clock.advance(2 * HOUR_MS);
     scene.running = await series.begin();
+    await scene.noteCurrent();
 
     const options = { keep: given.keep, clock };
     const cleaning = cleanUp(scene.seenBy("first", given.crashAt ?? Infinity), options);

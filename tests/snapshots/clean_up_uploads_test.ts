@@ -88,11 +88,14 @@ test("cleanUp() gives up the uploads of dead runs and of runs at rest, not those
     const result = await cleanUp(store, { clock });
     const keys = result.uploads!.map(({ key }) => key).sort();
     deepEqual(plan.uploads!.map(({ key }) => key).sort(), keys);
-    deepEqual(keys, [
-      "manifests/x/manifest",
-      `shards/run_id=${published}/db=00000/attempt=01/shard.db`,
-      "shards/run_id=dead/db=00000/attempt=00/shard.db",
-    ]);
+    deepEqual(
+      keys,
+      [
+        "manifests/x/manifest",
+        `shards/run_id=${published}/db=00000/attempt=01/shard.db`,
+        "shards/run_id=dead/db=00000/attempt=00/shard.db",
+      ].sort(),
+    );
     deepEqual(result.runs.map(({ runId }) => runId), ["dead"]);
     deepEqual(result.keptRuns, [{ runId: "alive", reason: "grace" }, { runId: "nobody", reason: "unknown age" }]);
     const left = (await readdir(folder, { recursive: true })).filter((path) =>
