@@ -24,9 +24,10 @@ export type { JsonObject, JsonValue } from "./src/bytes/python_json.ts";
 export type { Clock } from "./src/clock.ts";
 export * from "./src/errors.ts";
 export type { EventMap, EventSink, ShardyfusionEvent } from "./src/events.ts";
-export type { Backend, BackendSpec } from "./src/backends/backend.ts";
+export type { Backend, BackendSpec, SearchHit } from "./src/backends/backend.ts";
 export { sqliteBackend, type SqliteBackendOptions } from "./src/backends/sqlite_backend.ts";
 export type { Key, KeyEncoding } from "./src/routing/key.ts";
+export type { VectorEntry, VectorId, VectorMetric } from "./src/vector/vector_cell.ts";
 export {
   type CelSharding,
   celSharding,

@@ -12,7 +12,7 @@ import type { BuiltShard, ShardTarget } from "./backend.ts";
 import { GuardBuilder } from "./guard_builder.ts";
 import { uploadCompanions } from "./shard_companions.ts";
 
-/** The one table of a shard. */
+/** The table of a shard's rows. */
 export const KV_TABLE_SQL = "CREATE TABLE kv (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID";
 /** Name of the file below the shard's folder. */
 export const SHARD_FILE = "shard.db";
@@ -24,6 +24,8 @@ export interface ShardLayout {
   readonly pageSizeBytes: number;
   readonly sidecar: boolean;
   readonly guard: boolean;
+  /** Writes further tables behind the rows. */
+  readonly addTables?: ((writer: DatabaseWriter) => Promise<void>) | undefined;
 }
 
 /** Writes a shard with what belongs to it; nothing is left in the store when it throws. */
@@ -60,6 +62,7 @@ export async function buildSqliteShard(
   });
   const rowCount = await addRows(rows, { tree: writer.beginTable("withoutRowid"), writer, guard, signal });
   await writer.endTable("kv", KV_TABLE_SQL);
+  await layout.addTables?.(writer);
   const head = await writer.finish();
   look(1, head);
   const { etag, sizeBytes } = await upload.finish(head);

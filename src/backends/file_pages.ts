@@ -59,6 +59,16 @@ export class FilePages implements PageSource, AsyncDisposable {
     return this.peek(pageNumber);
   }
 
+  // deno-lint-ignore require-await -- the interface is for sources that wait
+  async loadRun(firstPage: number, pageCount: number): Promise<Uint8Array> {
+    if (!this.#isOpen) throw new ReaderStateError("Cannot read pages of a file that was closed");
+    const offset = (firstPage - 1) * this.pageSizeBytes;
+    const run = this.#readAt(offset, pageCount * this.pageSizeBytes);
+    if (run.byteLength === pageCount * this.pageSizeBytes) return run;
+    const end = offset + run.byteLength;
+    throw new CorruptFileError(`Cannot read page ${firstPage} and more of the file: it ends after ${end} bytes`, end);
+  }
+
   /** Closes the file; idempotent. */
   // deno-lint-ignore require-await -- the interface is for files that wait
   async [Symbol.asyncDispose](): Promise<void> {

@@ -24,7 +24,7 @@ export const GUARD_FILE = "shard.guard";
 const PAGE_BYTES_GUESS = 4096;
 
 /** A shard whose first requests have been made. */
-interface OpenShard {
+export interface OpenShard {
   readonly table: KeyValueTable;
   readonly pages: StorePages;
   readonly guard: Guard | null;
@@ -56,27 +56,23 @@ export class RemoteSqliteShard implements AsyncDisposable {
   }
 
   /** As in `ShardReader`. */
-  async getMany(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<(Uint8Array | null)[]> {
-    const open = await this.#opened(signal);
-    const values = new Array<Uint8Array | null>(keys.length).fill(null);
-    const places = [...keys.keys()].filter((index) => !this.#isAbsent(open, keys[index]!));
-    try {
+  getMany(keys: readonly Uint8Array[], signal?: AbortSignal): Promise<(Uint8Array | null)[]> {
+    return this.use(async (open) => {
+      const values = new Array<Uint8Array | null>(keys.length).fill(null);
+      const places = [...keys.keys()].filter((index) => !this.#isAbsent(open, keys[index]!));
       const found = await open.table.getMany(places.map((index) => keys[index]!), signal);
       places.forEach((place, index) => values[place] = found[index]!);
       return values;
-    } catch (error) {
-      return await this.#recover(error, () => this.getMany(keys, signal));
-    }
+    }, signal);
   }
 
-  /** The table, for scans: unlike a lookup one that has begun cannot begin anew. */
-  async table(signal?: AbortSignal): Promise<KeyValueTable> {
-    const { table, pages } = await this.#opened(signal);
+  /** Does something with the shard; once more, without the sidecar, if that was the reason why it failed. */
+  async use<T>(work: (open: OpenShard) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const open = await this.#opened(signal);
     try {
-      await pages.bind(signal);
-      return table;
+      return await work(open);
     } catch (error) {
-      return await this.#recover(error, () => this.table(signal));
+      return await this.#recover(error, () => this.use(work, signal));
     }
   }
 

@@ -35,15 +35,20 @@ export type SqliteLayout = {
   guard: boolean;
 };
 
-/** Checks the options of the SQLite backends. */
-export const sqliteOptions: v.GenericSchema<SqliteBackendOptions, SqliteLayout> = v.strictObject({
+/** The checks of each option. */
+export const sqliteOptionEntries: v.ObjectEntries = {
   pageSizeBytes: v.optional(
     v.picklist([...PAGE_SIZES, "auto" as const], `one of ${PAGE_SIZES.join(", ")} or "auto"`),
     4096,
   ),
   sidecar: v.optional(v.boolean("true or false"), true),
   guard: v.optional(v.boolean("true or false"), true),
-});
+};
+
+/** Checks the options of the SQLite backends. */
+export const sqliteOptions: v.GenericSchema<SqliteBackendOptions, SqliteLayout> = v.strictObject(
+  sqliteOptionEntries,
+) as never;
 
 /**
  * SQLite files written bottom-up from sorted rows, and read by our own b-tree reader.

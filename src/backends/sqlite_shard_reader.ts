@@ -13,12 +13,21 @@ import { RemoteSqliteShard } from "./remote_sqlite_shard.ts";
 
 /** Opens a shard's file with our own b-tree reader. @throws {CorruptFileError} when it is no shard. */
 export async function openSqliteShard(file: ShardFile): Promise<ShardReader> {
-  if (file.kind === "memory") return new SqliteShardReader(await openTable(memoryPages(file.bytes)), null);
-  if (file.kind === "remote") return new ScannableRemoteShard(file.shard);
+  return file.kind === "remote" ? new ScannableRemoteShard(file.shard) : (await openWholeShard(file)).reader;
+}
+
+/** Opens a shard's file that is at hand, and gives its pages, too. @throws {CorruptFileError} when it is no shard. */
+export async function openWholeShard(
+  file: Exclude<ShardFile, { readonly kind: "remote" }>,
+): Promise<{ reader: ShardReader; pages: PageSource }> {
+  if (file.kind === "memory") {
+    const pages = memoryPages(file.bytes);
+    return { reader: new SqliteShardReader(await openTable(pages), null), pages };
+  }
   const { filePages } = await import("./file_pages.ts");
   const pages = await filePages(file.path);
   try {
-    return new SqliteShardReader(await openTable(pages), pages);
+    return { reader: new SqliteShardReader(await openTable(pages), pages), pages };
   } catch (error) {
     await pages[Symbol.asyncDispose]();
     throw error;
@@ -26,9 +35,14 @@ export async function openSqliteShard(file: ShardFile): Promise<ShardReader> {
 }
 
 /** Apart from its lookups, which bundles for the edge have without it. */
-class ScannableRemoteShard extends RemoteSqliteShard implements ShardReader {
+export class ScannableRemoteShard extends RemoteSqliteShard implements ShardReader {
   async *scan(range: ScanRange = {}): AsyncGenerator<[key: Uint8Array, value: Uint8Array][], void, undefined> {
-    yield* scanTable(await this.table(range.signal), range);
+    // Unlike a lookup, a scan that has begun cannot begin anew: first it is found out what belongs to the file.
+    const table = await this.use(async ({ table, pages }) => {
+      await pages.bind(range.signal);
+      return table;
+    }, range.signal);
+    yield* scanTable(table, range);
   }
 }
 

@@ -49,7 +49,7 @@ export class StorePages implements PageSource {
     this.pageCount = Math.floor(shard.sizeBytes / about.pageSizeBytes);
     this.#shard = shard;
     this.#about = about;
-    if (about.etag !== undefined) this.#accept(about.etag);
+    if (about.etag !== undefined) this.accept(about.etag);
   }
 
   peek(pageNumber: number): Uint8Array | undefined {
@@ -95,7 +95,7 @@ export class StorePages implements PageSource {
   /** Finds out whether the sidecar belongs to the file, with one request if none has shown it yet. */
   async bind(signal?: AbortSignal): Promise<void> {
     if (this.#about.sidecar === null || this.#etag !== undefined) return;
-    this.#accept((await this.#shard.read({ offset: 0, lengthBytes: this.pageSizeBytes }, signal)).etag);
+    this.accept((await this.#shard.read({ offset: 0, lengthBytes: this.pageSizeBytes }, signal)).etag);
   }
 
   /** Takes a page that was read. @throws {CorruptFileError} when it is not what was written. */
@@ -140,7 +140,7 @@ export class StorePages implements PageSource {
     const first = run[0]!;
     const lengthBytes = (run.at(-1)! - first + 1) * pageSizeBytes;
     const { bytes, etag } = await this.#shard.read({ offset: (first - 1) * pageSizeBytes, lengthBytes }, signal);
-    this.#accept(etag);
+    this.accept(etag);
     const pages = new Map<number, Uint8Array>();
     for (const pageNumber of run) {
       const start = (pageNumber - first) * pageSizeBytes;
@@ -158,7 +158,7 @@ export class StorePages implements PageSource {
    * @throws {SidecarDeclined} when the sidecar is not one of the file that the store has.
    * @throws {StoreError} retryable, when the file was replaced since the first answer.
    */
-  #accept(etag: string | null): void {
+  accept(etag: string | null): void {
     if (this.#etag === undefined) {
       checkTag(this.#about.sidecar, etag);
       this.#etag = etag;

@@ -18,7 +18,11 @@ export interface PageConsumer {
 }
 
 /** Gives a consumer its pages as far as they are at hand: among those that were just loaded, or in the source. */
-export function feedAtHand(shape: TreeShape, consumer: PageConsumer, loaded?: ReadonlyMap<number, Uint8Array>): void {
+export function feedAtHand(
+  shape: TreeShape,
+  consumer: PageConsumer,
+  loaded?: Pick<ReadonlyMap<number, Uint8Array>, "get">,
+): void {
   const { source, pageSizeBytes } = shape;
   const whole = source.contiguous;
   while (consumer.wanted !== 0) {
@@ -76,15 +80,15 @@ export interface PayloadCopy extends PageConsumer {
 /**
  * Copies a part of a payload, which is allocated at once and must lie inside the payload.
  *
- * @param span First byte of the part in the payload, and its length.
+ * @param span First byte of the part in the payload, and its length; where it is to go, if that is there already.
  */
 export function payloadCopy(
   shape: TreeShape,
   payload: Payload,
-  [from, length]: readonly [from: number, length: number],
+  [from, length, bytes = new Uint8Array(length)]: readonly [from: number, length: number, Uint8Array<ArrayBuffer>?],
 ): PayloadCopy {
   const contentBytes = shape.usableBytes - 4;
-  const copy = { bytes: new Uint8Array(length), wanted: 0, chainPages: 0, advance };
+  const copy = { bytes, wanted: 0, chainPages: 0, advance };
   /** Offset in the payload of what comes next. */
   let position = 0;
 

@@ -24,6 +24,8 @@ export interface PageSource {
   load(pageNumber: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** Several distinct pages in few requests, in the order asked for. */
   loadMany?(pageNumbers: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]>;
+  /** Consecutive pages in one piece, for once: they are kept nowhere. Missing where that saves nothing. */
+  loadRun?(firstPage: number, pageCount: number, signal?: AbortSignal): Promise<Uint8Array>;
   /**
    * Pages that an overflow chain is likely to consist of, from its first page on: what is worth loading together. They
    * may be fewer or others than they turn out to be.

@@ -6,7 +6,16 @@ import { INTERIOR_TABLE, LEAF_TABLE } from "./format.ts";
 import { checkedPage, copyPart, loadTogether } from "./overflow.ts";
 import { decodeRecord, type SqlValue } from "./record.ts";
 import type { TableDefinition } from "./table_definition.ts";
-import { checkLink, corruptPage, DEPTH_MAX, payloadAt, type TreeShape, u16At, u32At } from "./tree_shape.ts";
+import {
+  checkLink,
+  corruptPage,
+  DEPTH_MAX,
+  type Payload,
+  payloadAt,
+  type TreeShape,
+  u16At,
+  u32At,
+} from "./tree_shape.ts";
 import { signedVarintAt, varintAt, varintEnd } from "./varint.ts";
 
 /** A row of an ordinary table. */
@@ -161,12 +170,16 @@ export function recordAt(
   cell: number,
   signal: AbortSignal | undefined,
 ): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>> {
+  const payload = payloadOf(page, cell);
+  return copyPart(page.shape, payload, { span: [0, payload.sizeBytes], signal });
+}
+
+/** Where the record of a leaf's cell stands. */
+export function payloadOf(page: RowidPage, cell: number): Payload {
   const { shape, bytes, pageNumber } = page;
   const start = numberEnd(page, numberEnd(page, cell));
-  const sizeBytes = varintAt(bytes, cell);
-  const localMax = shape.tableLocalMax;
-  const payload = payloadAt(shape, { bytes, pageStart: 0, pageNumber, start, sizeBytes, localMax });
-  return copyPart(shape, payload, { span: [0, sizeBytes], signal });
+  const place = { bytes, pageStart: 0, pageNumber, start, sizeBytes: varintAt(bytes, cell) };
+  return payloadAt(shape, { ...place, localMax: shape.tableLocalMax });
 }
 
 /** Where a number ends. */

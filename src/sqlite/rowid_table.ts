@@ -46,6 +46,41 @@ export class RowidTable extends RowidRows {
     }
     throw corruptPage(shape, [pageNumber, 0], `the tree has more than ${DEPTH_MAX} levels`);
   }
+
+  /**
+   * The values of the rows that are there, by row id. Pages that are not at hand are loaded together, level by level.
+   *
+   * @throws {CorruptFileError} when damage is met on the way to one of the rows.
+   */
+  async getManyByRowid(
+    rowids: Iterable<number | bigint>,
+    signal?: AbortSignal,
+  ): Promise<Map<number | bigint, readonly SqlValue[]>> {
+    const { shape, rootPage, definition } = this.tree;
+    const found = new Map<number | bigint, readonly SqlValue[]>();
+    let level = new Map<number, (number | bigint)[]>([[rootPage, [...new Set(rowids)]]]);
+    for (let depth = 1; level.size > 0; depth++) {
+      if (depth > DEPTH_MAX) throw corruptPage(shape, [rootPage, 0], `the tree has more than ${DEPTH_MAX} levels`);
+      signal?.throwIfAborted();
+      const loaded = await loadTogether(shape, [...level.keys()].sort((one, other) => one - other), signal);
+      const below = new Map<number, (number | bigint)[]>();
+      for (const [pageNumber, wanted] of level) {
+        const page = rowidPageOf(shape, pageNumber, loaded.get(pageNumber)!);
+        for (const rowid of wanted) {
+          const index = cellIndexOf(page, rowid);
+          const cell = page.cells[index];
+          if (!page.isLeaf) {
+            const child = childOf(page, index);
+            below.set(child, [...below.get(child) ?? [], rowid]);
+          } else if (cell !== undefined && rowidAt(page, cell) === rowid) {
+            found.set(rowid, rowOf(definition, [page, cell], await recordAt(page, cell, signal)).values);
+          }
+        }
+      }
+      level = below;
+    }
+    return found;
+  }
 }
 
 /** The first cell whose row id is not below this one; the number of cells when there is none. */
