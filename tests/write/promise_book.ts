@@ -2,7 +2,8 @@
  * A book of what must be there while clean-ups work: the judge of P5. It asks no part of a clean-up for its opinion.
  *
  * When a manifest has arrived, the book notes the objects that its snapshot is made of; from then on they must stay, as
- * long as the pointer names the snapshot, somebody holds a pin on it, or the grace period lasts.
+ * long as the pointer names the snapshot, somebody holds a pin on it, or the grace period lasts, which begins when it is
+ * published, and anew whenever another one takes its place.
  * @module
  */
 import { deepEqual, equal, ok } from "node:assert/strict";
@@ -13,6 +14,8 @@ import { objectManifestReader } from "../../src/snapshots/object_manifest_reader
 export const SKEW_MS_MAX = 10_000;
 /** Pins and grace periods end by the clock of the one, and are looked at by the clock of the other. */
 const MARGIN_MS = 3 * SKEW_MS_MAX;
+/** The time of a replacement is taken before its request is sent, which may come late, several times. */
+const LATE_MS_MAX = 5 * 60_000;
 const MANIFEST_KEY = /^manifests\/(.+?Z)_run_id=(.+)\/manifest$/;
 
 interface Noted {
@@ -33,6 +36,9 @@ export class PromiseBook {
   readonly #graceMs: number;
   readonly #snapshots = new Map<string, Noted>();
   readonly #held = new Set<HeldPin>();
+  /** When snapshots were replaced, by their refs. */
+  readonly #replacedAtMs = new Map<string, number>();
+  #current: string | null = null;
 
   constructor(store: ObjectStore, graceMs: number) {
     this.#store = store;
@@ -48,6 +54,12 @@ export class PromiseBook {
   /** Nobody relies any more on this pin, or on any pin of this snapshot. */
   release(released: HeldPin | string): void {
     for (const pin of this.#held) if (pin === released || pin.ref === released) this.#held.delete(pin);
+  }
+
+  /** From now on the pointer names this. */
+  noteCurrent(ref: string, nowMs: number): void {
+    if (this.#current !== null && this.#current !== ref) this.#replacedAtMs.set(this.#current, nowMs);
+    this.#current = ref;
   }
 
   /** Notes manifests that were not there before. */
@@ -69,16 +81,20 @@ export class PromiseBook {
   }
 
   /** @throws when something is missing that is still within reach. */
-  async requireReachable({ nowMs, current }: { nowMs: number; current: string }): Promise<void> {
+  async requireReachable(nowMs: number): Promise<void> {
     const present = new Set(await this.keys(""));
     const requireWhole = (ref: string, why: string): void => {
       const missing = this.#snapshots.get(ref)!.keys.filter((key) => !present.has(key));
       deepEqual(missing, [], `P5: removed of ${ref}, ${why}`);
     };
-    requireWhole(current, "which is current");
+    requireWhole(this.#current!, "which is current");
     for (const { ref, untilMs } of this.#held) if (untilMs - MARGIN_MS > nowMs) requireWhole(ref, "which is pinned");
     for (const [ref, { publishedAtMs }] of this.#snapshots) {
       if (publishedAtMs + this.#graceMs - MARGIN_MS > nowMs) requireWhole(ref, "whose grace period lasts");
+    }
+    for (const [ref, replacedAtMs] of this.#replacedAtMs) {
+      const endMs = replacedAtMs + this.#graceMs - MARGIN_MS - LATE_MS_MAX;
+      if (endMs > nowMs) requireWhole(ref, `which was current ${Math.round((nowMs - replacedAtMs) / 1000)} s ago`);
     }
   }
 

@@ -6,6 +6,7 @@ import { cleanUp } from "../../src/snapshots/clean_up.ts";
 import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
 import type { SimulatedClientStore } from "../../src/testing/simulated_store.ts";
 import type { BrokenPrograms } from "./promise_scenarios.ts";
+import type { CleaningRules } from "./simulated_series.ts";
 
 /** A broken program, and the names of the invariants that may notice it first. */
 export interface Breaker extends BrokenPrograms {
@@ -69,7 +70,30 @@ export const BREAKERS: Readonly<Record<string, Breaker>> = {
     cleanUpOf: async (client, rules) => (await cleanUp(client, { ...rules, graceMs: 0 })).manifests.length,
     invariant: /^P1 P3 |^P5 /,
   },
+  "a clean-up lets the grace period begin with publishing": {
+    cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous: [], previous_until: [] }),
+    invariant: /^P5 nothing /,
+  },
+  "a clean-up takes a snapshot as replaced when its successor was published, although that was rolled back to": {
+    cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous_until: null }),
+    invariant: /^P5 nothing /,
+  },
 };
+
+/** Cleans up as if the pointer had other fields. */
+async function cleanUpSeeing(client: SimulatedClientStore, rules: CleaningRules, fields: object): Promise<number> {
+  const { manifests } = await cleanUp({
+    ...delegated(client),
+    get: async (key, options) => {
+      const object = await client.get(key, options);
+      if (key !== "_CURRENT") return object;
+      const pointer = { ...JSON.parse(new TextDecoder().decode(await object.bytes())), ...fields };
+      const bytes = new TextEncoder().encode(JSON.stringify(pointer));
+      return { etag: object.etag, sizeBytes: bytes.length, body: new Response(bytes).body!, bytes: async () => bytes };
+    },
+  }, { ...rules, preconditions: "assume" });
+  return manifests.length;
+}
 
 function delegated(client: SimulatedClientStore): Omit<SimulatedClientStore, "name" | "isCrashed" | "crash"> {
   return {
