@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
+  celSharding,
+  celShardingByColumns,
   hashSharding,
   type Key,
   rollBack,
@@ -48,6 +50,28 @@ const SERIES: Readonly<Record<string, [rowCount: number, Partial<WriteSnapshotOp
     value: (row) => new Uint8Array(3000 + row),
   }],
   "native engine": [5000, { backend: nativeSqliteBackend() }],
+  "CEL, by the key": [3000, { sharding: celSharding({ expr: "shard_hash(key) % 5u", columns: { key: "int" } }) }],
+  "CEL, by text keys": [3000, {
+    key: (row) => `k${row}` as Key,
+    sharding: celSharding({
+      expr: 'key.endsWith("7") ? "seven" : "other"',
+      columns: { key: "string" },
+      routingValues: ["none", "seven", "other"],
+    }),
+  }],
+  "CEL, by columns": [3000, {
+    sharding: celShardingByColumns(["region", { name: "tier", type: "int" }], { shards: 4 }),
+    columns: (row) => ({ region: ["é", "～", "😀"][row % 3], tier: row % 11 }),
+  }],
+  "CEL, inferred": [3000, {
+    sharding: celSharding({ expr: "region", columns: { region: "string" }, inferRoutingValues: true }),
+    columns: (row) => ({ region: ["é", "～", "😀", "", "a"][row % 5] }),
+  }],
+  "CEL, inferred numbers": [3000, {
+    sharding: celSharding({ expr: "n * 1000000000000", columns: { n: "int" }, inferRoutingValues: true }),
+    columns: (row) => ({ n: 9007 * (row % 7) - 20_000 }),
+    memory: { bytesMax: 50_000 },
+  }],
   "own layout": [500, {
     runId: "a.run-of_mine",
     shardPrefix: "parts",

@@ -161,6 +161,41 @@ test("ShardBatchStream fills batches by rows and by bytes, in order of arrival",
   }
 });
 
+test("ShardBatchStream holds no more than it may, however many shards come", async () => {
+  const shardCount = 3000;
+  const heldBytesMax = 100_000;
+  let inBytes = 0;
+  let outBytes = 0;
+  let mostBytes = 0;
+  const source = ReadableStream.from(async function* () {
+    for (let chunk = 0; chunk < 60; chunk++) {
+      const first = chunk * 1000;
+      const rows = Array.from({ length: 1000 }, (_, index): Row => [`k${first + index}`, "v".repeat(90)]);
+      const shardIds = Uint32Array.from(rows, (_, index) => Math.imul(first + index, 0x9e3779b1) % shardCount >>> 0);
+      const chunkOfRows = { ...packed(rows), shardIds: shardIds.map((id) => id % (50 * (chunk + 1))) };
+      inBytes += chunkOfRows.bytes.length;
+      yield chunkOfRows;
+    }
+  }());
+  const next = new Map<number, number>();
+  await source.pipeThrough(new ShardBatchStream({}, { heldBytesMax })).pipeTo(
+    new WritableStream({
+      write(batch) {
+        outBytes += batch.starts[batch.rowCount]!;
+        for (const [key] of unpacked(batch)) {
+          ok(Number(key.slice(1)) >= (next.get(batch.shardId) ?? 0), "the order of arrival");
+          next.set(batch.shardId, Number(key.slice(1)));
+        }
+        mostBytes = Math.max(mostBytes, inBytes - outBytes);
+      },
+    }),
+  );
+  equal(outBytes, inBytes);
+  ok(next.size > 2500, `${next.size} shards`);
+  // What is over: 1 KiB for each shard at least, a row that fills a batch up, and the chunks that are under way.
+  ok(mostBytes < heldBytesMax + shardCount * 1200, `${mostBytes} bytes`);
+});
+
 test("ShardBatchStream refuses wrong limits", () => {
   for (const limits of [{ rowsMax: 0 }, { bytesMax: -1 }, { rowsMax: "5" }, { rows: 5 }]) {
     throws(() => new ShardBatchStream(limits as never), { code: "CONFIG_VALIDATION" });
