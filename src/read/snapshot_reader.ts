@@ -17,7 +17,7 @@ import { type ShardInfo, shardInfoOf, shardInfosOf } from "./shard_info.ts";
 import { healthOf, type SnapshotHealth } from "./snapshot_health.ts";
 
 /** What is to be fetched ahead: keys, or shards by number. */
-export type WarmTarget = Iterable<Key> | { readonly shards: Iterable<number> };
+export type WarmTarget<K extends Key = Key> = Iterable<K> | { readonly shards: Iterable<number> };
 
 /**
  * Looks rows up in the snapshot that was current when it was opened or last refreshed, and goes through its rows. Safe
@@ -83,7 +83,7 @@ export class SnapshotReader extends KeyReader {
    *
    * @throws {ConfigValidationError} when the snapshot cannot have such a key, or has no such shard; and as `getMany`.
    */
-  async warm(target: WarmTarget, options: ManyLookUpOptions = {}): Promise<void> {
+  async warm<K extends Key>(target: WarmTarget<K>, options: ManyLookUpOptions<K> = {}): Promise<void> {
     const active = this.#state.use();
     const { signal } = options;
     signal?.throwIfAborted();
@@ -228,7 +228,7 @@ export class SnapshotReader extends KeyReader {
 }
 
 /** A key is refused for what it is also where its shard is empty. */
-function checkKey(active: Generation, key: Key, options: ManyLookUpOptions): void {
+function checkKey<K extends Key>(active: Generation, key: K, options: ManyLookUpOptions<K>): void {
   encodeKey(active.manifest.keyEncoding, key);
   shardOf(active, key, columnsOf(key, options.columns));
 }

@@ -11,6 +11,9 @@ import * as esbuild from "esbuild";
 /** 25 kB is the aim; a tenth of it, error messages, is what is over. */
 const GZIP_BYTES_MAX = 28_700;
 
+/** What routing by CEL may add to it. */
+const CEL_GZIP_BYTES_MAX = 30_000;
+
 /** Bundles a module as a caller's build would, with what it imports from `node:` left outside. */
 async function bundled(contents: string): Promise<{ text: string; inputs: string[]; outside: string[] }> {
   const { outputFiles, metafile } = await esbuild.build({
@@ -31,6 +34,10 @@ async function bundled(contents: string): Promise<{ text: string; inputs: string
   };
 }
 
+function isCel(path: string): boolean {
+  return /src\/cel\/|src\/routing\/cel_/.test(path);
+}
+
 test("./reader with httpStore is at most 28.7 kB gzipped, and takes no library with it", async (t) => {
   t.after(() => esbuild.stop());
   const { text, inputs, outside } = await bundled(`
@@ -40,6 +47,52 @@ test("./reader with httpStore is at most 28.7 kB gzipped, and takes no library w
   t.diagnostic(`${sizeBytes} bytes gzipped, ${text.length} minified`);
   deepEqual(outside, [], "what is imported from outside");
   deepEqual(inputs.filter((path) => /node_modules|hash-wasm|valibot|@aws-sdk/.test(path)), []);
+  deepEqual(inputs.filter(isCel), [], "what routes by CEL");
   ok(inputs.some((path) => path.endsWith("src/sqlite/lookup.ts")), "the bundle has the b-tree reader");
   ok(sizeBytes <= GZIP_BYTES_MAX, `${sizeBytes} bytes gzipped`);
+});
+
+test("./reader with ./routing/cel has at most 30 kB gzipped more", async (t) => {
+  t.after(() => esbuild.stop());
+  const [plain, withCel] = await Promise.all(["", 'export { celRouting } from "./src/routing/cel_router.ts";'].map(
+    (more) => bundled(`export { httpStore, openSnapshot } from "./src/edge/mod.ts"; ${more}`),
+  ));
+  const [plainBytes, celBytes] = [plain!, withCel!].map(({ text }) => gzipSync(text, { level: 9 }).byteLength);
+  t.diagnostic(`${celBytes! - plainBytes!} bytes gzipped more`);
+  deepEqual(withCel!.outside, [], "what is imported from outside");
+  deepEqual(withCel!.inputs.filter((path) => /node_modules|hash-wasm|valibot|@aws-sdk/.test(path)), []);
+  ok(withCel!.inputs.some((path) => path.endsWith("src/cel/parser.ts")), "the bundle has the expressions");
+  ok(celBytes! - plainBytes! <= CEL_GZIP_BYTES_MAX, `${celBytes! - plainBytes!} bytes gzipped more`);
+});
+
+test("openSnapshot() of the package loads what routes by CEL only for snapshots that need it", async (t) => {
+  t.after(() => esbuild.stop());
+  const { metafile } = await esbuild.build({
+    stdin: {
+      contents: 'export { openSnapshot } from "./src/read/open_snapshot.ts";',
+      resolveDir: fileURLToPath(new URL("../../", import.meta.url)),
+      loader: "ts",
+    },
+    bundle: true,
+    splitting: true,
+    outdir: "unwritten",
+    format: "esm",
+    platform: "node",
+    packages: "external",
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  });
+  const byPath = new Map(Object.entries(metafile.outputs));
+  const entry = [...byPath].find(([, { entryPoint }]) => entryPoint === "<stdin>")![0];
+  const loaded = new Set([entry]);
+  for (const path of loaded) {
+    for (const { path: imported, kind } of byPath.get(path)!.imports) {
+      if (kind === "import-statement" && byPath.has(imported)) loaded.add(imported);
+    }
+  }
+  const inputs = [...loaded].flatMap((path) => Object.keys(byPath.get(path)!.inputs));
+  deepEqual(inputs.filter(isCel), []);
+  ok(inputs.length > 30);
+  ok([...byPath.values()].some((output) => Object.keys(output.inputs).some(isCel)), "it is loaded late");
 });
