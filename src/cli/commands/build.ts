@@ -146,11 +146,12 @@ function shardingOf(options: OptionTexts): Sharding {
   const shards = integerOption(options, "--shards", 1);
   const keysPerShard = integerOption(options, "--keys-per-shard", 1);
   const isSingle = switchOption(options, "--single-shard");
-  const cel = celShardingOf(options);
-  const chosen = [shards !== undefined, keysPerShard !== undefined, isSingle, cel !== undefined];
+  const isCel = textOption(options, "--cel-expr") !== undefined;
+  const chosen = [shards !== undefined, keysPerShard !== undefined, isSingle, isCel];
   if (chosen.filter(Boolean).length !== 1) {
     throw new UsageError("Exactly one of --shards, --keys-per-shard, --single-shard, or --cel-expr is required");
   }
+  const cel = celShardingOf(options);
   if (cel !== undefined) return cel;
   if (shards !== undefined) return hashSharding({ shards });
   return keysPerShard === undefined ? singleShard() : hashSharding({ keysPerShard });
