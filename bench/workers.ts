@@ -1,15 +1,17 @@
 /**
  * Builds the same snapshot in this thread and with two workers, in turn, and compares: `workers.ts [ROWS] [ROUNDS]`.
  *
- * Every build is a process of its own, as a thread that has built before is faster than one that begins.
+ * The ceiling is what the machine gives two such builds that have nothing to do with each other, run at once: cores that
+ * share a memory bus, or are two halves of one, are not twice one core. Every build is a process of its own, as a thread that has built before is faster than one that begins.
  * @module
  */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { hashSharding, writeSnapshot } from "../mod.ts";
 import { fsStore } from "../src/stores/fs_store.ts";
 import { keyAt, peakMiB, valueAt } from "./rows.ts";
@@ -47,11 +49,15 @@ interface Times {
   readonly peakMiB: number;
 }
 
-function inProcess(workers: number): Times {
+async function inProcess(workers: number): Promise<Times> {
   const path = fileURLToPath(import.meta.url);
   const command = "Deno" in globalThis ? ["run", "-A", "--no-check", path] : [path];
-  const { stdout } = spawnSync(process.execPath, [...command, rowsText, "1", String(workers)], { encoding: "utf8" });
+  const { stdout } = await promisify(execFile)(process.execPath, [...command, rowsText, "1", String(workers)]);
   return JSON.parse(stdout);
+}
+
+function rounded(number: number): number {
+  return Math.round(number * 100) / 100;
 }
 
 function median(numbers: readonly number[]): number {
@@ -61,11 +67,17 @@ function median(numbers: readonly number[]): number {
 if (workersText !== undefined) await build(Number(rowsText), Number(workersText));
 else {
   const ratios: number[] = [];
+  const ceilings: number[] = [];
   for (let round = 0; round < Number(roundsText); round++) {
-    const one = inProcess(0);
-    const two = inProcess(2);
+    const one = await inProcess(0);
+    const two = await inProcess(2);
+    const pair = await Promise.all([inProcess(0), inProcess(0)]);
     ratios.push(one.totalMs / two.totalMs);
-    console.log(JSON.stringify({ one, two, ratio: Number(ratios.at(-1)!.toFixed(2)) }));
+    ceilings.push(2 * one.totalMs / Math.max(...pair.map(({ totalMs }) => totalMs)));
+    console.log(JSON.stringify({ one, two, ratio: rounded(ratios.at(-1)!), ceiling: rounded(ceilings.at(-1)!) }));
   }
-  console.log(`two workers: ${median(ratios).toFixed(2)} × one thread, ${rowsText} rows, median of ${ratios.length}`);
+  console.log(
+    `two workers: ${rounded(median(ratios))} × one thread; two builds at once: ${rounded(median(ceilings))} × ` +
+      `(${rowsText} rows, medians of ${ratios.length})`,
+  );
 }
