@@ -18,12 +18,20 @@ export interface Clock {
   every?(intervalMs: number, action: () => void): () => void;
 }
 
-/** The system's clock. Two calls of `nowMicros` never give the same stamp, so that stamps can order. */
+/** By how much the two clocks of a system may differ before it must have been suspended, or set. */
+const DRIFT_MS_MAX = 1000;
+
+/**
+ * The system's clock. Two calls of `nowMicros` never give the same stamp, so that stamps can order. Monotonic time may
+ * stand still while a system is suspended; stamps do not.
+ */
 export function systemClock(): Clock {
   let last = 0;
   return {
     nowMicros() {
-      last = Math.max(last + 1, Math.round((performance.timeOrigin + performance.now()) * 1000));
+      const [fineMs, wallMs] = [performance.timeOrigin + performance.now(), Date.now()];
+      const nowMs = Math.abs(wallMs - fineMs) > DRIFT_MS_MAX ? wallMs : fineMs;
+      last = Math.max(last + 1, Math.round(nowMs * 1000));
       return last;
     },
     monotonicMs: () => performance.now(),

@@ -53,8 +53,8 @@ export interface PublishAttemptsOptions extends RunFacts {
   readonly onConflict?: "fail" | "replace" | undefined;
   /** As for `writeSnapshot`. */
   readonly validate?: ((candidate: SnapshotReader) => Promise<void>) | undefined;
-  /** Called when nothing but publishing is left; what it throws ends the matter. */
-  readonly beforePublish?: (() => Promise<void>) | undefined;
+  /** Called with the shards when nothing but publishing is left; what it throws ends the matter. */
+  readonly beforePublish?: ((winners: readonly ShardEntry[]) => Promise<void>) | undefined;
   /** Removes attempts that were not published, given the folders that were, as keys. Default: by their URLs. */
   readonly removeLosers?: ((published: readonly string[]) => Promise<void>) | false | undefined;
   /** Where manifests and the pointer are kept. Default: in `store`. */
@@ -95,7 +95,7 @@ export async function publishAttempts(
   const expected = options.expected === undefined ? await manifests.loadCurrent({ signal }) : options.expected;
   const manifest = manifestOf(winners, { ...options, store, clock });
   if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
-  await beforePublish?.();
+  await beforePublish?.(winners);
   const { ref, replaced } = await publishSnapshot(manifests, { manifest, expected, onConflict }, { signal });
   const { removeLosers = (published) => removeFolders(store, attempts, published) } = options;
   if (removeLosers !== false) await removeLosers(winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1)));

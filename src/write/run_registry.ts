@@ -43,7 +43,7 @@ export interface RunRegistryOptions {
 
 /**
  * The record of one run, from its beginning to its outcome. Others see by it that the run is at work: `cleanUp` leaves
- * its shards alone. No method rejects.
+ * its shards alone. No method rejects but `hasLapsed`.
  *
  * @example
  * ```ts
@@ -62,13 +62,17 @@ export class RunRegistry {
   readonly #startedMs: number;
   readonly #emit: EventSink;
   readonly #key: string;
-  readonly #beating = new AbortController();
+  #beating = new AbortController();
   #record: RunRecord;
   #ref: string | null = null;
   /** Of the record as it was last written; null when that is unknown. */
   #version: string | null = null;
   #beat: Promise<void> | null = null;
   #stop: () => void = () => {};
+  /** When the record that was last written was made; null as long as none was. */
+  #aliveMicros: number | null = null;
+  /** Whether there was a time when the record told others that the run is dead. */
+  #hasLapsed = false;
 
   /** Writes nothing yet. */
   constructor(options: RunRegistryOptions) {
@@ -106,6 +110,27 @@ export class RunRegistry {
     this.#stop = every(this.#clock, HEARTBEAT_MS, () => this.#renew());
   }
 
+  /**
+   * Whether clean-ups may have taken the run for dead: its lease has ended once, as when a process is suspended, or
+   * nobody knows whether there is a record. Then the lease is renewed before the answer.
+   *
+   * @throws {StoreError} when the record that told of the end of the lease cannot be renewed.
+   */
+  async hasLapsed(): Promise<boolean> {
+    if (!this.#hasLapsed && this.#aliveMicros !== null && !this.#isOver(this.#clock.nowMicros())) return false;
+    // What was under way when the process was suspended may never be answered.
+    this.#beating.abort();
+    await this.#beat;
+    this.#beating = new AbortController();
+    // Somebody may have removed the record.
+    this.#version = null;
+    this.#touch();
+    const failure = await this.#write();
+    if (failure !== null && this.#ref !== null) throw failure;
+    this.#hasLapsed = false;
+    return true;
+  }
+
   /** The run has published. */
   async succeed(manifestRef: string): Promise<void> {
     await this.#end({ status: "succeeded", manifestRef });
@@ -122,10 +147,18 @@ export class RunRegistry {
   /** Renews the lease, unless the last time is still under way. */
   #renew(): void {
     if (this.#beat !== null) return;
+    this.#touch();
+    this.#beat = this.#write().then(() => {}).finally(() => this.#beat = null);
+  }
+
+  #touch(): void {
     const nowMicros = this.#clock.nowMicros();
     const leaseExpiresAtMicros = nowMicros + LEASE_MS * 1000;
     this.#record = { ...this.#record, updatedAtMicros: nowMicros, leaseExpiresAtMicros };
-    this.#beat = this.#write().finally(() => this.#beat = null);
+  }
+
+  #isOver(nowMicros: number): boolean {
+    return nowMicros - (this.#aliveMicros ?? this.#record.startedAtMicros) > LEASE_MS * 1000;
   }
 
   async #end(outcome: Partial<RunRecord>): Promise<void> {
@@ -137,9 +170,11 @@ export class RunRegistry {
     await this.#write();
   }
 
-  async #write(): Promise<void> {
+  /** Gives what went wrong. */
+  async #write(): Promise<unknown> {
     const { store, signal } = this.#options;
     const isBeat = this.#record.status === "running";
+    const { updatedAtMicros } = this.#record;
     const beating = AbortSignal.any(signal === undefined ? [this.#beating.signal] : [this.#beating.signal, signal]);
     // A sign of life that arrives late must not undo the outcome; the outcome may replace anything.
     const version = isBeat ? this.#version : null;
@@ -152,11 +187,15 @@ export class RunRegistry {
       });
       this.#version = etag;
       this.#ref = joinUrl(store.url, this.#key);
+      this.#hasLapsed ||= this.#isOver(updatedAtMicros);
+      this.#aliveMicros = updatedAtMicros;
+      return null;
     } catch (error) {
-      if (isBeat && beating.aborted) return;
+      if (isBeat && beating.aborted) return null;
       const elapsedMs = Math.round(this.#clock.monotonicMs() - this.#startedMs);
       const message = error instanceof Error ? error.message : String(error);
       this.#emit({ name: "write.run_record_failed", payload: { elapsed_ms: elapsedMs, error: message } });
+      return error;
     }
   }
 }

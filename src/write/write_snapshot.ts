@@ -29,6 +29,7 @@ import { Reuse, reusedCount, type ReuseOptions } from "./reuse.ts";
 import { RouteStream } from "./route_stream.ts";
 import { localCollector, type RowCollector } from "./row_collector.ts";
 import { RunRegistry } from "./run_registry.ts";
+import { requireStored } from "./stored_shards.ts";
 import { ShardBatchStream } from "./shard_batch_stream.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { workerCount } from "./worker_options.ts";
@@ -83,6 +84,7 @@ export interface WriteStats {
  * @param rows Read once, no faster than they can be taken.
  * @throws {ConfigValidationError} for wrong options (before anything is read or written), keys and values.
  * @throws {ConfigValidationError} also when the store does not honour preconditions, see option `preconditions`.
+ * @throws {ShardCoverageError} when shards were removed while the process was suspended for hours.
  * @throws what `validate` throws.
  * @throws {PublishConflictError} when another writer published in between, unless `onConflict` is `"replace"`.
  * @throws the source's own error, when it throws; the reason of `signal`, when it is aborted.
@@ -188,8 +190,11 @@ class WriteRun<T> {
         ...{ ...this.#options, isVectorOnly: this.#options.value === undefined },
         ...{ runId: this.#runId, router, keyEncoding: this.#keyEncoding, backend, manifestStore: manifests, expected },
         rowsOffered: new Map(threads.flat().map(({ shardId, rowsOffered }) => [shardId, rowsOffered])),
-        beforePublish: async () => {
+        beforePublish: async (winners) => {
           await reuse?.hold();
+          if (await this.#registry?.hasLapsed()) {
+            await requireStored(winners, { ...this.#options, backend, runId: this.#runId, signal });
+          }
           this.#progress.beginPublish();
           isPublishing = true;
         },

@@ -4,13 +4,19 @@
  */
 import { cleanUp } from "../../src/snapshots/clean_up.ts";
 import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
+import { RunRegistry } from "../../src/write/run_registry.ts";
 import type { SimulatedClientStore } from "../../src/testing/simulated_store.ts";
 import type { BrokenPrograms } from "./promise_scenarios.ts";
 import type { CleaningRules } from "./simulated_series.ts";
+import { delegated } from "./suspended_writer.ts";
 
 /** A broken program, and the names of the invariants that may notice it first. */
 export interface Breaker extends BrokenPrograms {
   readonly invariant: RegExp;
+  /** Breaks a part of the library, until it is disposed of. */
+  readonly breaks?: () => Disposable;
+  /** @default {30} */
+  readonly seeds?: number;
 }
 
 /** By what they do. */
@@ -78,7 +84,18 @@ export const BREAKERS: Readonly<Record<string, Breaker>> = {
     cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous_until: null }),
     invariant: /^P5 nothing /,
   },
+  "a writer that was suspended does not look whether its shards are still there": {
+    breaks: () => replaced(RunRegistry.prototype, "hasLapsed", () => Promise.resolve(false)),
+    invariant: /^P1 P3 |^P5 /,
+    seeds: 100,
+  },
 };
+
+function replaced<T extends object, K extends keyof T>(owner: T, name: K, value: T[K]): Disposable {
+  const original = owner[name];
+  owner[name] = value;
+  return { [Symbol.dispose]: () => void (owner[name] = original) };
+}
 
 /** Cleans up as if the pointer had other fields. */
 async function cleanUpSeeing(client: SimulatedClientStore, rules: CleaningRules, fields: object): Promise<number> {
@@ -89,23 +106,13 @@ async function cleanUpSeeing(client: SimulatedClientStore, rules: CleaningRules,
       if (key !== "_CURRENT") return object;
       const pointer = { ...JSON.parse(new TextDecoder().decode(await object.bytes())), ...fields };
       const bytes = new TextEncoder().encode(JSON.stringify(pointer));
-      return { etag: object.etag, sizeBytes: bytes.length, body: new Response(bytes).body!, bytes: async () => bytes };
+      return {
+        etag: object.etag,
+        sizeBytes: bytes.length,
+        body: new Response(bytes).body!,
+        bytes: () => Promise.resolve(bytes),
+      };
     },
   }, { ...rules, preconditions: "assume" });
   return manifests.length;
-}
-
-function delegated(client: SimulatedClientStore): Omit<SimulatedClientStore, "name" | "isCrashed" | "crash"> {
-  return {
-    url: client.url,
-    clock: client.clock,
-    get: client.get.bind(client),
-    getRanges: client.getRanges.bind(client),
-    put: client.put.bind(client),
-    upload: client.upload.bind(client),
-    list: client.list.bind(client),
-    listFolders: client.listFolders.bind(client),
-    delete: client.delete.bind(client),
-    deletePrefix: client.deletePrefix.bind(client),
-  };
 }

@@ -5,10 +5,11 @@ import { ScenarioError } from "../../src/testing/scenario.ts";
 import { BREAKERS } from "./promise_breakers.ts";
 import { runSeed } from "./promise_scenarios.ts";
 
-for (const [name, { invariant, ...broken }] of Object.entries(BREAKERS)) {
+for (const [name, { invariant, breaks, seeds = 30, ...broken }] of Object.entries(BREAKERS)) {
   test(`runScenario() finds out that ${name}`, async () => {
+    using _ = breaks?.();
     const violated: string[] = [];
-    for (let seed = 1; seed <= 30 && violated.length === 0; seed++) {
+    for (let seed = 1; seed <= seeds && violated.length === 0; seed++) {
       const error = await runSeed(seed, broken).then(() => null, (error) => error);
       if (error === null) continue;
       ok(error instanceof ScenarioError, error);

@@ -34,6 +34,7 @@ test(
       "crashed",
     ];
     for (const name of wanted) ok(counts[name]! > count / 10, name);
+    for (const name of ["suspended", "refused"]) ok(counts[name]! > count / 100, name);
     // Somebody crashes at each of the first 256 requests, where the series has as many.
     if (count >= 1000) ok(crashedAt.size >= 240, `${crashedAt.size} requests`);
   },

@@ -23,13 +23,14 @@ import {
   writeSnapshot,
 } from "../../mod.ts";
 import { createDigest } from "../../src/bytes/fast_digest.ts";
-import { PublishConflictError, ShardyfusionError } from "../../src/errors.ts";
+import { PublishConflictError, ShardCoverageError, ShardyfusionError } from "../../src/errors.ts";
 import type { ManifestStore } from "../../src/snapshots/manifest_store.ts";
 import { ManualClock } from "../../src/testing/manual_clock.ts";
 import type { ScenarioActor, ScenarioInvariant } from "../../src/testing/scenario.ts";
 import type { SeededRandom } from "../../src/testing/seeded_random.ts";
 import type { SimulatedClientStore, SimulatedEvent } from "../../src/testing/simulated_store.ts";
 import { PromiseBook } from "./promise_book.ts";
+import { suspendedWriter } from "./suspended_writer.ts";
 
 const KEYS = Array.from({ length: 24 }, (_, key) => key);
 const sharding = hashSharding({ shards: 2 });
@@ -78,6 +79,9 @@ export class SimulatedSeries {
     reused: 0,
     lost: 0,
     failed: 0,
+    /** Writers that were suspended; those of them that found their shards removed. */
+    suspended: 0,
+    refused: 0,
     refreshed: 0,
     rolledBack: 0,
     pinned: 0,
@@ -258,22 +262,28 @@ export class SimulatedSeries {
     client: SimulatedClientStore,
     { tag, manifestStore, random }: { tag: string; manifestStore: ManifestStore | undefined; random: SeededRandom },
   ): Promise<void> {
-    const { clock } = client;
     const isSlow = random.chance(0.05);
+    const isSuspended = !isSlow && random.chance(0.1);
     const options = {
       store: client,
       sharding,
       key: (key: number) => key,
       value: () => tag,
-      clock,
+      clock: client.clock,
       // What becomes of it where they are ignored is for the invariants to find out.
       preconditions: "assume" as const,
       ...(random.chance(0.3) && { retry: { retriesMax: 1 } }),
       ...(random.chance(0.2) && { onConflict: "replace" as const }),
       // Its shards lie there for hours, with nothing but its record that tells that it is alive.
-      ...(isSlow && { validate: () => clock.sleep(ROUND_MS + random.below(ROUND_MS)) }),
+      ...(isSlow && { validate: () => client.clock.sleep(ROUND_MS + random.below(ROUND_MS)) }),
+      // As before, and nothing tells that it is alive. It goes on in the midst of the next round, or at any time.
+      ...(isSuspended && suspendedWriter(client, {
+        point: random.chance(0.7) ? "built" : "manifest",
+        delayMs: ROUND_MS + random.below(random.chance(0.7) ? 3000 : ROUND_MS),
+      })),
       ...(manifestStore ? { manifestStore } : { reuse: REUSE_MODES[random.below(3)]! }),
     };
+    if (isSuspended) this.counts.suspended++;
     try {
       const { manifestRef, stats } = await writeSnapshot(KEYS, options);
       if (stats.shardsReused > 0) this.counts.reused++;
@@ -285,8 +295,9 @@ export class SimulatedSeries {
         this.counts.lost++;
         return;
       }
-      requireFailure(error);
-      this.counts.failed++;
+      requireFailure(error, isSuspended ? /^SHARD_COVERAGE$/ : undefined);
+      if (error instanceof ShardCoverageError) this.counts.refused++;
+      else this.counts.failed++;
     }
   }
 
