@@ -9,7 +9,8 @@ import { VectorCell } from "../vector/vector_cell.ts";
 export async function keyValueRows(rows: SortedRows): Promise<SortedRows> {
   // A write has values in all rows or in none.
   await using first = new KeyValueCursor(await rows.open());
-  const hasValues = first.next() || await first.refill() && first.next();
+  let hasValues = first.next();
+  while (!hasValues && await first.refill()) hasValues = first.next();
   return {
     rowCountMax: hasValues ? rows.rowCountMax : 0,
     open: async () => hasValues ? new KeyValueCursor(await rows.open()) : NO_ROWS,

@@ -46,7 +46,7 @@ export class DatabaseWriter implements AsyncDisposable {
     return this.#tree = new TreeWriter(this.#output, kind === "rowid" ? "table" : "index", this.#treeIo());
   }
 
-  /** Begins a table with row ids whose rows are so long that they have overflow chains, which stand before its leaves. */
+  /** Begins a table with row ids whose rows are so long that they overflow: their chains stand before its leaves. */
   beginLongRows(): LongRowsWriter {
     return this.#tree = new LongRowsWriter(this.#output, this.#treeIo());
   }
