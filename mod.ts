@@ -78,6 +78,7 @@ export type { ShardInfo } from "./src/read/shard_info.ts";
 export type { ReaderStats, SnapshotInfo } from "./src/read/snapshot_info.ts";
 export type { ShardStats } from "./src/read/shard_tallies.ts";
 export type { KeyReader } from "./src/read/key_reader.ts";
+export type { VectorSearchOptions, VectorSearchResult } from "./src/read/search_snapshot.ts";
 export type { SnapshotReader, WarmTarget } from "./src/read/snapshot_reader.ts";
 export type { RowSource } from "./src/write/gather.ts";
 export { fullVerify, type FullVerifyOptions } from "./src/write/full_verify.ts";

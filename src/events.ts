@@ -34,6 +34,18 @@ export interface EventMap {
   "reader.multi_get": { readonly duration_ms: number; readonly num_keys: number };
   "reader.refreshed": { readonly changed: boolean };
   "reader.closed": { readonly num_handles: number };
+  "vector.reader.search": {
+    readonly top_k: number;
+    readonly num_shards_queried: number;
+    readonly num_results: number;
+    readonly elapsed_ms: number;
+  };
+  "vector.reader.shard_search": {
+    readonly shard_id: number;
+    readonly top_k: number;
+    readonly num_results: number;
+    readonly elapsed_ms: number;
+  };
   "rate_limiter.throttled": { readonly wait_seconds: number; readonly limiter_type: "ops" | "bytes" };
   "rate_limiter.denied": { readonly deficit_seconds: number; readonly limiter_type: "ops" | "bytes" };
 }

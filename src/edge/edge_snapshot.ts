@@ -29,7 +29,9 @@ export interface EdgeReaderOptions extends ReaderOptions {
 }
 
 const parts: ReaderParts = {
-  routerOf({ routing, shardCount }, { routers }) {
+  routerOf({ routing, shardCount, custom }, { routers }) {
+    const vector = custom["vector"] as { readonly unified?: unknown } | undefined;
+    if (vector && !vector.unified) throw needsMore("a snapshot that has vectors only");
     if (routing.strategy === "hash") return hashRouter(shardCount);
     for (const make of routers ?? []) {
       const router = make(routing, shardCount);

@@ -2,11 +2,13 @@
  * A shard that is read over ranges until its file has come, and from the file then.
  * @module
  */
-import type { ScanRange, ShardReader } from "../backends/backend.ts";
+import type { ScanRange, SearchHit, SearchOptions, ShardReader } from "../backends/backend.ts";
 import { orAborted } from "../shared_task.ts";
 
 /** Switches from one reader to another without a pause: what has begun on the first one ends there. */
 export class HydratingShard implements ShardReader {
+  /** As in `ShardReader`; missing where the engine does not search. */
+  readonly search?: NonNullable<ShardReader["search"]>;
   readonly #remote: ShardReader;
   /** Null as long as ranges are read. */
   #local: ShardReader | null = null;
@@ -23,6 +25,7 @@ export class HydratingShard implements ShardReader {
   constructor(remote: ShardReader, onAsked: () => void) {
     this.#remote = remote;
     this.#onAsked = onAsked;
+    if (remote.search !== undefined) this.search = (query, options) => this.#search(query, options);
   }
 
   /** As in `ShardReader`. */
@@ -85,6 +88,11 @@ export class HydratingShard implements ShardReader {
     this.#isClosed = true;
     this.#decision.resolve();
     await Promise.all([this.#closeRemote(), this.#local?.[Symbol.asyncDispose]()]);
+  }
+
+  async #search(query: Float32Array, options: SearchOptions): Promise<SearchHit[]> {
+    if (this.#local !== null) return await this.#local.search!(query, options);
+    return await this.#overRanges((reader) => reader.search!(query, options), options.signal);
   }
 
   #overRanges<T>(work: (reader: ShardReader) => T | Promise<T>, signal: AbortSignal | undefined): T | Promise<T> {

@@ -9,6 +9,7 @@ import { routerOf } from "../routing/router_of.ts";
 import { directoryOf } from "../snapshots/manifest.ts";
 import { openManifest } from "../snapshots/lazy_manifest.ts";
 import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { isVectorOnly } from "../snapshots/vector_fields.ts";
 import { isObjectStore } from "../stores/store.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { loadCurrentManifest } from "./current_manifest.ts";
@@ -25,7 +26,11 @@ import { SnapshotReader } from "./snapshot_reader.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
 
 const parts: ReaderParts = {
-  routerOf: ({ routing, shardCount }) => routerOf(routing, shardCount),
+  async routerOf(manifest, _options, place) {
+    if (!isVectorOnly(manifest)) return await routerOf(manifest.routing, manifest.shardCount);
+    const { vectorRouterOf } = await import("./vector_snapshot.ts");
+    return await vectorRouterOf(manifest, place);
+  },
   openerOf: backendOf,
   hedged,
   async openAccess(manifest, rangeMeans) {
@@ -73,8 +78,11 @@ function lazily({ access, backend }: CheckedOptions): boolean {
  * back where the pointer does not name older snapshots. Of a manifest that lists more than 10,000 shards `"auto"` and
  * `"range"` read the head alone, with one more request, and rows of shards when lookups need them (`info.isLazy`).
  *
- * @throws {ConfigValidationError} for wrong options, and for snapshots that have no keys to look up or are sharded in a
- * way that this version does not know.
+ * Snapshots that have vectors and no keys are searched and nothing else; of those sharded by clusters or hyperplanes
+ * the file with these is read, too.
+ *
+ * @throws {ConfigValidationError} for wrong options, and for snapshots sharded in a way that this version does
+ * not know.
  * @throws {ReaderStateError} when nothing was published yet, or no manifest can be read.
  * @throws {ManifestParseError} when the pointer is malformed.
  * @throws {CorruptFileError} when a shard is not what was published.

@@ -14,6 +14,7 @@ import type { Hedging } from "./hedged.ts";
 import type { LoadedManifest } from "./load_manifest.ts";
 import type { RangeMeans } from "./range_access.ts";
 import type { CheckedOptions } from "./read_options.ts";
+import type { Requests } from "./requests.ts";
 import type { FileMeans, ShardAccess } from "./shard_access.ts";
 
 /** What makes shards available. */
@@ -21,9 +22,21 @@ export interface AccessMeans extends RangeMeans, FileMeans {
   readonly options: CheckedOptions;
 }
 
+/** Where the objects of a snapshot are found. */
+export interface SnapshotPlace {
+  /** Where the manifest was read; null when that was a store of another place. */
+  readonly store: ReadableStore | null;
+  /** Finds the stores of other places. */
+  readonly resolveStore: ((url: string) => ReadableStore) | undefined;
+  /** Counts and limits requests. */
+  readonly requests: Requests;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** The parts of a reader that are not the same behind every door. */
 export interface ReaderParts {
-  routerOf(manifest: Manifest, options: CheckedOptions): Promise<Router> | Router;
+  /** @param place Finds what the snapshot has beside its shards. */
+  routerOf(manifest: Manifest, options: CheckedOptions, place: SnapshotPlace): Promise<Router> | Router;
   /** The engine of a snapshot's shards. */
   openerOf(manifest: Manifest): ShardOpener;
   /** Chooses the way in which shards are made available. */

@@ -13,6 +13,7 @@ import type { LookUpOptions, ManyLookUpOptions } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 import { checkScan, type ScanOptions } from "./scan_range.ts";
 import { type EncodedRow, scanShards } from "./scan_shards.ts";
+import type { VectorSearchOptions, VectorSearchResult } from "./search_snapshot.ts";
 import { type ShardInfo, shardInfoOf, shardInfosOf } from "./shard_info.ts";
 import { healthOf, type SnapshotHealth } from "./snapshot_health.ts";
 
@@ -105,6 +106,21 @@ export class SnapshotReader extends KeyReader {
         "target",
       );
     }
+  }
+
+  /**
+   * The vectors nearest to `query`. Exact within the shards that are asked; which these are depends on how the snapshot
+   * was sharded, see {@linkcode VectorSearchOptions}. At most `concurrencyMax` shards are searched at the same time.
+   *
+   * @param query As many finite numbers as the snapshot's vectors have; they are rounded to float32.
+   * @throws {ConfigValidationError} for a wrong query or wrong options, and when nothing says which shards to ask.
+   * @throws {UnknownRoutingTokenError} when `columns` have no shard.
+   * @throws {ReaderStateError} when the snapshot has no vectors, or the reader is closed.
+   * @throws {CorruptFileError} when a shard is damaged.
+   */
+  async search(query: ArrayLike<number>, options: VectorSearchOptions = {}): Promise<VectorSearchResult> {
+    const { searchSnapshot } = await import("./search_snapshot.ts");
+    return await searchSnapshot(this.#state, query, options);
   }
 
   /**

@@ -2,8 +2,7 @@
  * Opens the snapshots of one series: pointer, manifest, engine, shards.
  * @module
  */
-import { ConfigValidationError, ManifestParseError, ReaderStateError } from "../errors.ts";
-import type { Manifest } from "../snapshots/manifest.ts";
+import { ManifestParseError, ReaderStateError } from "../errors.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ReadableStore } from "../stores/store.ts";
 import { type Generation, openGeneration } from "./generation.ts";
@@ -78,22 +77,23 @@ export class SnapshotSource {
 
   async #open(loaded: LoadedManifest, signal: AbortSignal | undefined): Promise<Generation> {
     const { manifest, ref, warnings } = loaded;
-    refuseVectorOnly(manifest);
     const options = this.#options;
     const { concurrencyMax, resolveStore, cacheBytesMax, backend: opener = this.#parts.openerOf(manifest) } = options;
     const noted = new Set(warnings);
+    const store = this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : options.store;
+    const { requests } = this;
     return await openGeneration({ ...loaded, warnings: noted }, {
       opener,
-      store: this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : options.store,
+      store,
       resolveStore,
-      routerOf: () => this.#parts.routerOf(manifest, options),
+      routerOf: () => this.#parts.routerOf(manifest, options, { store, resolveStore, requests, signal }),
       openAll: this.#parts.openAll,
       openAccess: () =>
         this.#parts.openAccess(manifest, {
           opener,
           options,
           cacheBytesMax,
-          requests: this.requests,
+          requests,
           tallies: this.tallies,
           warn: (message) => void (noted.size < WARNINGS_MAX && noted.add(message)),
         }),
@@ -113,11 +113,4 @@ export class SnapshotSource {
       }),
     }, this.#options);
   }
-}
-
-function refuseVectorOnly({ custom, runId }: Manifest): void {
-  const { vector } = custom;
-  if (typeof vector !== "object" || vector === null || Array.isArray(vector)) return;
-  if ((vector as Record<string, unknown>)["unified"]) return;
-  throw new ConfigValidationError(`Cannot look up keys in snapshot "${runId}" as it has vectors only`, "store");
 }

@@ -22,6 +22,8 @@ export interface CelRouterOptions {
    * @default {"cut"}
    */
   readonly nul?: NulRule;
+  /** Take the place of the routing values where these are recorded with bytes among them. Default: they are not. */
+  readonly tokens?: readonly (bigint | string | Uint8Array)[] | null | undefined;
 }
 
 /**
@@ -46,7 +48,7 @@ export interface CelRouterOptions {
  * if (router.route(5, { region: "us" }) !== 1) throw new Error("unexpected shard");
  * ```
  */
-export function celRouter(spec: CelRoutingSpec, shardCount: number, { nul = "cut" }: CelRouterOptions = {}): Router {
+export function celRouter(spec: CelRoutingSpec, shardCount: number, options: CelRouterOptions = {}): Router {
   if (!Number.isSafeInteger(shardCount) || shardCount < 1) {
     throw new ConfigValidationError(
       `Cannot route to shards as their number must be from 1 up: current value is ${shardCount}`,
@@ -54,10 +56,11 @@ export function celRouter(spec: CelRoutingSpec, shardCount: number, { nul = "cut
     );
   }
   const { expr, routingValues } = spec;
+  const { nul = "cut", tokens = routingValues } = options;
   const program = routingProgram(spec, nul);
-  const shardOf = routingValues === null
+  const shardOf = tokens === null
     ? (token: CelToken): number => directShard(token, shardCount, expr)
-    : tokenTable(routingValues, program.type);
+    : tokenTable(tokens, program.type);
   return Object.freeze({
     spec,
     shardCount,

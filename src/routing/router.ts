@@ -2,6 +2,7 @@
  * From a key to the number of its shard: the interface that writers and readers share.
  * @module
  */
+import type { PackedRows } from "../rows.ts";
 import type { Key } from "./key.ts";
 
 /** Values that a routing expression may look at, by column name. */
@@ -33,4 +34,6 @@ export interface Router {
    * @throws {ShardAssignmentError} when its answer is no shard's number.
    */
   route(key: Key, columns?: RoutingColumns): number;
+  /** Gives packed rows their shards, where these depend on more of a row's bytes than its key. */
+  routePacked?(rows: PackedRows, shardIds: Uint32Array): void;
 }

@@ -19,13 +19,16 @@ export class RouteStream extends TransformStream<PackedRows, RoutedRows> {
       transform(rows, controller) {
         if (rows.shardIds !== undefined) return controller.enqueue({ ...unrouted(rows), shardIds: rows.shardIds });
         const shardIds = new Uint32Array(rows.rowCount);
-        if (router.spec.strategy !== "hash") {
+        if (router.routePacked !== undefined) {
+          router.routePacked(rows, shardIds);
+        } else if (router.spec.strategy !== "hash") {
           throw new ConfigValidationError(
             "Cannot route packed rows by a CEL expression as it looks at rows: give the assigner to PackStream",
             "sharding",
           );
+        } else {
+          routePackedByHash(rows, encodingOf(), { shardCount: router.shardCount, shardIds });
         }
-        routePackedByHash(rows, encodingOf(), { shardCount: router.shardCount, shardIds });
         for (const shardId of shardIds) {
           if (shardId < router.shardCount) continue;
           throw new ShardAssignmentError(
