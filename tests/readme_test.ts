@@ -47,6 +47,20 @@ test("docs/adding_a_writer.md: the writer runs as printed", () => {
   }
 });
 
+test("docs/cel_sharding.md: the program runs as printed", () => {
+  const page = readFileSync(`${root}docs/cel_sharding.md`, "utf8");
+  mkdirSync(folder, { recursive: true });
+  try {
+    const [program, ...others] = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!);
+    equal(others.length, 0);
+    const printed = run(folder, program!);
+    match(printed, /expr: ['"]region['"].*routingValues: \[ ['"]eu['"], ['"]us['"] \]/s);
+    ok(printed.endsWith("\n1 Edsger\nnull null\nAda, Grace, Edsger\n"), printed);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 function bundled(program: string): string {
   mkdirSync(folder, { recursive: true });
   try {
