@@ -10,8 +10,8 @@ export interface Scored<K> {
 }
 
 /**
- * Keeps those of the lowest scores; of equal scores those with the lower key. A heap of `countMax` entries at most, whose
- * worst is on top.
+ * Keeps those of the lowest scores; of equal scores those with the lower key. A heap of at most `countMax` entries with
+ * the worst on top.
  */
 export class Nearest<K extends number | bigint> {
   readonly #countMax: number;

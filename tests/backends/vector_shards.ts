@@ -192,10 +192,11 @@ export function checkHits(found: readonly SearchHit[], expected: readonly Search
   const isClose = (one: number, other: number): boolean =>
     Math.abs(one - other) <= 1e-5 * Math.max(1, Math.abs(one), Math.abs(other));
   deepEqual(found.length, expected.length, what);
+  const foundOf = new Map(found.map((hit) => [hit.id, hit]));
   expected.forEach((hit, place) => {
     const { score } = found[place]!;
     ok(isClose(score, hit.score), `${what}: score ${score} instead of ${hit.score} at place ${place}`);
-    const same = found.find(({ id }) => id === hit.id);
+    const same = foundOf.get(hit.id);
     // Of several equally near ones behind the last place others may have been taken.
     if (same === undefined && isClose(hit.score, expected.at(-1)!.score)) return;
     ok(same !== undefined && isClose(same.score, hit.score), `${what}: ${hit.id} is missing`);
