@@ -30,7 +30,7 @@ function sidecarCount(name: string): number {
   }).length;
 }
 
-for (const name of hashSnapshots) {
+for (const name of [...hashSnapshots, "cel_by_columns_inferred", "cel_direct_string", "sidecar_auto"]) {
   test(`openSnapshot() reads all of ${name} over ranges, using its sidecars`, async () => {
     await using http = await served(fixtureObjects(name));
     await using reader = await openSnapshot({ store: http.store, access: "range" });

@@ -16,7 +16,7 @@ import {
 import { nativeSqliteBackend } from "../../src/backends/native_sqlite_backend.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
-import { hashSnapshots, seriesInMemory } from "../read/fixture_snapshots.ts";
+import { celSnapshots, hashSnapshots, runOf, seriesInMemory } from "../read/fixture_snapshots.ts";
 import { fixtureJson } from "../snapshots/fixture_manifests.ts";
 import { base, change, flippedAt, keysLike, kindsOf, published, rowsOf, slowly, withFolder } from "./damaged_series.ts";
 
@@ -80,10 +80,14 @@ for (const name of hashSnapshots) {
   });
 }
 
-test("verifySnapshot() reads CEL snapshots of the Python package, and says that routes are not checked", async () => {
-  const report = await verifySnapshot(await seriesInMemory("sidecar_auto"));
-  deepEqual([report.problems, report.rowCount], [[], 100]);
-  match(report.unchecked.join("\n"), /which shard a key belongs into/);
+test("verifySnapshot() checks routes of Python's CEL snapshots where the key tells them, else says so", async () => {
+  for (const name of celSnapshots) {
+    const { problems, rowCount, unchecked } = await verifySnapshot(await seriesInMemory(name));
+    const { entries } = runOf(name);
+    deepEqual([problems, rowCount], [[], entries.length], name);
+    const isUnchecked = unchecked.some((text) => text.startsWith("which shard a key belongs into"));
+    equal(isUnchecked, entries[0]!.routing_context !== undefined, name);
+  }
 });
 
 test("verifySnapshot() takes large files through temporary ones and leaves none behind", async () => {
