@@ -15,8 +15,11 @@ import { dumpJson, type JsonValue, parseJson } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 
-/** How far apart two vectors are: 1 − cosine similarity, or the Euclidean distance. */
-export type VectorMetric = "cosine" | "l2";
+/**
+ * How far apart two vectors are: 1 − cosine similarity, the Euclidean distance, or by their dot product, which only some
+ * engines have.
+ */
+export type VectorMetric = "cosine" | "l2" | "dot_product";
 
 /** What all vectors of a snapshot have in common. */
 export interface VectorSpace {
@@ -107,7 +110,7 @@ export class VectorCellPacker {
       if (!(Math.abs(Math.fround(stored)) < Infinity)) throw wrong("its numbers must be finite as float32", number);
       sum += stored * stored;
     }
-    if (metric === "l2") return;
+    if (metric !== "cosine") return;
     // What is zero or infinite in the arithmetic of searches has no direction.
     const squared = Math.fround(sum);
     if (squared === 0) throw wrong('with metric "cosine" it must not be zero', "a vector of no length");

@@ -1,0 +1,55 @@
+/**
+ * Uploads files of a folder on disk into the folder of a shard's attempt.
+ * @module
+ */
+import { createDigest } from "../bytes/fast_digest.ts";
+import type { ObjectStore } from "../stores/store.ts";
+import type { ObjectDigest, ShardTarget } from "./backend.ts";
+
+/** Files on disk. */
+export interface LocalFolder {
+  readonly path: string;
+  /** Below `path`, in the order in which they are uploaded. */
+  readonly names: readonly string[];
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/**
+ * Uploads one file after the other; gives what was uploaded, in that order.
+ *
+ * @param prefix What comes in front of the names: empty, or ends in a slash.
+ * @param created Takes the keys, one by one, so that the caller can remove what is there when one fails.
+ */
+export async function uploadFolder(
+  { path, names }: LocalFolder,
+  { store, prefix: folder, signal }: Pick<ShardTarget, "store" | "prefix" | "signal">,
+  { prefix, created }: { readonly prefix: string; readonly created: string[] },
+): Promise<ObjectDigest[]> {
+  const fs = await import("node:fs/promises");
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  const objects: ObjectDigest[] = [];
+  for (const localName of names) {
+    const name = prefix + localName;
+    const key = `${folder}/${name}`;
+    const digest = await createDigest();
+    await using file = await fs.open(`${path}/${localName}`, "r");
+    await using upload = await store.upload(key, { headBytes: 0, precondition: { ifNoneMatch: "*" }, signal });
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) break;
+      const part = chunk.subarray(0, bytesRead);
+      digest.update(part);
+      await upload.write(part);
+    }
+    const { sizeBytes } = await upload.finish(new Uint8Array(0));
+    created.push(key);
+    objects.push({ name, sizeBytes, xxh3: digest.hex(), rotatedBytes: 0 });
+  }
+  return objects;
+}
+
+/** Removes what a failed build has uploaded; what cannot be removed is left to clean-ups. */
+export async function removeObjects(store: ObjectStore, keys: readonly string[]): Promise<void> {
+  for (const key of keys.toReversed()) await store.delete(key).catch(() => {});
+}
