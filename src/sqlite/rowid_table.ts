@@ -71,9 +71,13 @@ export class RowidTable extends RowidRows {
           const cell = page.cells[index];
           if (!page.isLeaf) {
             const child = childOf(page, index);
-            below.set(child, [...below.get(child) ?? [], rowid]);
+            const together = below.get(child);
+            if (together === undefined) below.set(child, [rowid]);
+            else together.push(rowid);
           } else if (cell !== undefined && rowidAt(page, cell) === rowid) {
-            found.set(rowid, rowOf(definition, [page, cell], await recordAt(page, cell, signal)).values);
+            const record = recordAt(page, cell, signal);
+            const bytes = record instanceof Promise ? await record : record;
+            found.set(rowid, rowOf(definition, [page, cell], bytes).values);
           }
         }
       }

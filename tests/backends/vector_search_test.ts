@@ -73,7 +73,7 @@ for (const metric of ["l2", "cosine"] as const) {
       const vectors = vectorsOf(count, dim);
       const folder = await shardOf(vectors, { dim, metric, pageSizeBytes });
       using directory = temporaryFolder();
-      const queries = [...vectorsOf(4, dim, 5), vectors[count - 1]!];
+      const queries = [...vectorsOf(2, dim, 5), vectors[count - 1]!];
       const all = new Map(queries.map((query) => [query, bruteForce(vectors, query, metric)]));
       for (const kind of fileKinds) {
         const { file } = shardFile(folder, kind, directory.path);
@@ -117,7 +117,9 @@ test("ShardReader.search() agrees with sqlite-vec on files that it wrote, with g
        CREATE TABLE vec_id_map (internal_id INTEGER PRIMARY KEY, original_id TEXT NOT NULL); BEGIN`,
     );
     const insert = database.prepare("INSERT INTO vec_index(rowid, embedding) VALUES (?, ?)");
+    insert.setReadBigInts(true);
     const name = database.prepare("INSERT INTO vec_id_map VALUES (?1, json_object('v', ?1, 't', 'int'))");
+    name.setReadBigInts(true);
     const vectors = vectorsOf(1300, 5);
     const rowids = vectors.map((_, i) => i === 1200 ? 2n ** 60n : BigInt((i * 7919) % 1300) - 20n);
     vectors.forEach((vector, i) => {
