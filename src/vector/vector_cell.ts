@@ -16,8 +16,8 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 
 /**
- * How far apart two vectors are: 1 − cosine similarity, the Euclidean distance, or by their dot product, which only some
- * engines have.
+ * How far apart two vectors are: 1 − cosine similarity, the Euclidean distance, or by their dot product, which only
+ * some engines have.
  */
 export type VectorMetric = "cosine" | "l2" | "dot_product";
 

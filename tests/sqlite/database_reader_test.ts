@@ -35,7 +35,9 @@ function filesOf(fixture: string, name: string): string[] {
 
 function keyOf(entry: Entry): Uint8Array {
   if (entry.encoded_key_hex !== undefined) return new Uint8Array(Buffer.from(entry.encoded_key_hex, "hex"));
-  return new Uint8Array(Buffer.from(entry.key.value, entry.key.type === "bytes" ? "hex" : "utf8"));
+  const { type, value } = entry.key;
+  if (type === "int") return new Uint8Array(Buffer.from(BigInt(value).toString(16).padStart(16, "0"), "hex"));
+  return new Uint8Array(Buffer.from(value, type === "bytes" ? "hex" : "utf8"));
 }
 
 function isValueOf(entry: Entry, value: Uint8Array): boolean {
@@ -50,7 +52,8 @@ function shardOf(path: string): number {
 
 for (const fixture of readdirSync(fixtures)) {
   const expected = JSON.parse(readFileSync(join(fixtures, fixture, "expected.json"), "utf8"));
-  if (Array.isArray(expected.entries)) {
+  // Some have shards of other engines.
+  if (Array.isArray(expected.entries) && (filesOf(fixture, "shard.db").length > 0 || expected.entries.length === 0)) {
     test(`KeyValueTable reads every row of the Python-made snapshot ${fixture}`, async () => {
       const entries: Entry[] = expected.entries;
       let foundCount = 0;
