@@ -7,7 +7,7 @@ import { sqliteBackend } from "./backends/sqlite_backend.ts";
 import { sqliteVecBackend } from "./backends/sqlite_vec_backend.ts";
 import { ConfigValidationError, DbAdapterError } from "./errors.ts";
 import type { Manifest } from "./snapshots/manifest.ts";
-import type { VectorMetric } from "./vector/vector_cell.ts";
+import type { SearchedMetric } from "./vector/distance.ts";
 
 /**
  * The engine that a snapshot's shards are read with: what its manifest says, or what its manifest shows where the
@@ -24,7 +24,7 @@ export function backendOf(manifest: Manifest): Backend {
   if (name === "sqlite-vec" && isObject(vector)) {
     const { dim, metric } = vector;
     try {
-      return sqliteVecBackend({ dim: dim as number, metric: metric as VectorMetric });
+      return sqliteVecBackend({ dim: dim as number, metric: metric as SearchedMetric });
     } catch (cause) {
       if (!(cause instanceof ConfigValidationError)) throw cause;
       throw new DbAdapterError("Cannot read shards with vectors of such a dimension or metric", { cause });

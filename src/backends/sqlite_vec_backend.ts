@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { parseOptions } from "../options.ts";
-import type { VectorMetric, VectorSpace } from "../vector/vector_cell.ts";
+import type { SearchedMetric, SearchedSpace } from "../vector/distance.ts";
 import type { Backend, BuiltShard, ShardTarget } from "./backend.ts";
 import type { SortedRows } from "../rows.ts";
 import { buildSqliteShard, SHARD_FILE } from "./build_sqlite_shard.ts";
@@ -25,10 +25,10 @@ export interface SqliteVecBackendOptions extends SqliteBackendOptions {
   /** Numbers in each vector: 1 to 8192. */
   readonly dim: number;
   /** How far apart vectors are: `"cosine"`, 1 − cosine similarity, or `"l2"`, the Euclidean distance. */
-  readonly metric: VectorMetric;
+  readonly metric: SearchedMetric;
 }
 
-const vecOptions: v.GenericSchema<SqliteVecBackendOptions, SqliteLayout & VectorSpace> = v.strictObject({
+const vecOptions: v.GenericSchema<SqliteVecBackendOptions, SqliteLayout & SearchedSpace> = v.strictObject({
   ...sqliteOptionEntries,
   dim: v.pipe(
     v.number(`a whole number from 1 to ${DIM_MAX}`),
@@ -89,7 +89,7 @@ export function sqliteVecBackend(options: SqliteVecBackendOptions): Backend {
 async function buildVectorShard(
   rows: SortedRows,
   target: ShardTarget,
-  layout: SqliteLayout & VectorSpace,
+  layout: SqliteLayout & SearchedSpace,
 ): Promise<BuiltShard> {
   const { dim, metric } = layout;
   const keyValues = await keyValueRows(rows);

@@ -12,9 +12,9 @@ import { type LongRow, longRows } from "../sqlite/long_rows.ts";
 import type { PageSource } from "../sqlite/page_source.ts";
 import type { RowidTable } from "../sqlite/rowid_table.ts";
 import { exactInteger } from "../sqlite/varint.ts";
-import { type Scorer, scorerOf } from "../vector/distance.ts";
+import { type Scorer, scorerOf, type SearchedSpace } from "../vector/distance.ts";
 import { Nearest, type Scored } from "../vector/nearest.ts";
-import { decodeId, type VectorMetric, type VectorSpace } from "../vector/vector_cell.ts";
+import { decodeId } from "../vector/vector_cell.ts";
 import type { SearchHit, SearchOptions } from "./backend.ts";
 
 /** sqlite-vec takes no more at once, and so more are refused that a search with it would have to refuse. */
@@ -24,11 +24,11 @@ const BYTES_AT_ONCE = 1 << 25;
 
 /** The vectors of a shard. Holds the schema, and nothing of the vectors. */
 export class VectorIndex {
-  readonly space: VectorSpace;
+  readonly space: SearchedSpace;
   readonly #database: Database;
 
   /** Use {@linkcode openVectorIndex}. */
-  constructor(database: Database, space: VectorSpace) {
+  constructor(database: Database, space: SearchedSpace) {
     this.#database = database;
     this.space = space;
   }
@@ -195,5 +195,5 @@ export async function openVectorIndex(source: PageSource, signal?: AbortSignal):
       }: only one column of float32 by l2 or cosine is read`,
     );
   }
-  return new VectorIndex(database, { dim: Number(dim), metric: known satisfies VectorMetric });
+  return new VectorIndex(database, { dim: Number(dim), metric: known });
 }

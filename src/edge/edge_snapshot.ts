@@ -42,7 +42,7 @@ const parts: ReaderParts = {
   openerOf({ custom }) {
     const own = custom["shardyfusion"] as { readonly backend?: { readonly name?: string } } | undefined;
     const name = own?.backend?.name ?? "sqlite";
-    if (name === "sqlite" || name === "native-sqlite") return edgeSqlite;
+    if (/^(native-)?sqlite(-vec)?$/.test(name)) return edgeSqlite;
     throw needsMore(`shards of the engine "${name}"`);
   },
   openAccess: (_, means) => rangeAccess(means),

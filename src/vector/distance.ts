@@ -6,6 +6,14 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { VectorMetric, VectorSpace } from "./vector_cell.ts";
 
+/** The metrics that are computed here. */
+export type SearchedMetric = Exclude<VectorMetric, "dot_product">;
+
+/** Vectors that can be searched here. */
+export interface SearchedSpace extends VectorSpace {
+  readonly metric: SearchedMetric;
+}
+
 /**
  * Writes how far vectors are from the query.
  *
@@ -33,7 +41,7 @@ export type Scorer = (vectors: Float32Array, scores: Float32Array) => void;
  * if (scores.join() !== "5,0") throw new Error("unexpected distances");
  * ```
  */
-export function scorerOf(query: Float32Array, { dim, metric }: VectorSpace): Scorer {
+export function scorerOf(query: Float32Array, { dim, metric }: SearchedSpace): Scorer {
   checkQuery(query, { dim, metric });
   const own = query.slice();
   if (metric === "l2") return (vectors, scores) => scoreL2(own, vectors, scores);
@@ -41,14 +49,14 @@ export function scorerOf(query: Float32Array, { dim, metric }: VectorSpace): Sco
   return (vectors, scores) => scoreCosine(own, { vectors, scores, norm });
 }
 
-function checkQuery(query: Float32Array, { dim, metric }: VectorSpace): void {
+function checkQuery(query: Float32Array, { dim, metric }: SearchedSpace): void {
   const wrong = (rule: string, value: unknown): ConfigValidationError =>
     new ConfigValidationError(`Cannot search for a vector as ${rule}: current value is ${shown(value)}`, "query");
   if (!(query instanceof Float32Array)) throw wrong("it must be a Float32Array", query);
   if (query.length !== dim) throw wrong(`it must have ${dim} numbers`, query.length);
   const infinite = query.find((number) => !Number.isFinite(number));
   if (infinite !== undefined) throw wrong("its numbers must be finite", infinite);
-  const isLong = metric satisfies VectorMetric === "l2" || query.some((number) => number !== 0);
+  const isLong = metric === "l2" || query.some((number) => number !== 0);
   if (!isLong) throw wrong('with metric "cosine" it must not be zero', "a vector of no length");
 }
 

@@ -17,7 +17,7 @@ import type { Findings } from "./verify_report.ts";
 
 const SIDECAR_FILE = "shard.sidecar";
 /** Engines whose shards are SQLite files of one layout. */
-const SQLITE_ENGINES = ["sqlite", "native-sqlite"];
+const SQLITE_ENGINES = ["sqlite", "native-sqlite", "sqlite-vec"];
 
 /** What checking a shard takes. */
 export interface ShardMeans extends ContentMeans, Pick<ShardPlace, "store" | "resolveStore"> {

@@ -9,9 +9,8 @@ import { sqliteVecBackend } from "../../src/backends/sqlite_vec_backend.ts";
 import { ShardyfusionError } from "../../src/errors.ts";
 import { singleShard } from "../../src/routing/mod.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
-import { scorerOf } from "../../src/vector/distance.ts";
+import { scorerOf, type SearchedMetric } from "../../src/vector/distance.ts";
 import { Nearest } from "../../src/vector/nearest.ts";
-import type { VectorMetric } from "../../src/vector/vector_cell.ts";
 import { writeSnapshot } from "../../src/write/write_snapshot.ts";
 import { temporaryFolder } from "../read/fixture_snapshots.ts";
 import { nativeSearch, openWithExtension } from "./native_vectors.ts";
@@ -56,7 +55,7 @@ async function shardOf(
 }
 
 /** In float64, all by all. */
-function bruteForce(vectors: readonly Float32Array[], query: Float32Array, metric: VectorMetric): SearchHit[] {
+function bruteForce(vectors: readonly Float32Array[], query: Float32Array, metric: SearchedMetric): SearchHit[] {
   const dot = (one: Float32Array, other: Float32Array): number =>
     one.reduce((sum, number, i) => sum + number * other[i]!, 0);
   return vectors.map((vector, id) => {
