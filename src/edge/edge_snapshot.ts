@@ -42,7 +42,8 @@ const parts: ReaderParts = {
   openerOf({ custom }) {
     const own = custom["shardyfusion"] as { readonly backend?: { readonly name?: string } } | undefined;
     const name = own?.backend?.name ?? "sqlite";
-    if (/^(native-)?sqlite(-vec)?$/.test(name)) return edgeSqlite;
+    // Of one layout: sqlite, native-sqlite, sqlite-vec.
+    if (/sqlite/.test(name)) return edgeSqlite;
     throw needsMore(`shards of the engine "${name}"`);
   },
   openAccess: (_, means) => rangeAccess(means),

@@ -178,8 +178,8 @@ export function recordAt(
 export function payloadOf(page: RowidPage, cell: number): Payload {
   const { shape, bytes, pageNumber } = page;
   const start = numberEnd(page, numberEnd(page, cell));
-  const place = { bytes, pageStart: 0, pageNumber, start, sizeBytes: varintAt(bytes, cell) };
-  return payloadAt(shape, { ...place, localMax: shape.tableLocalMax });
+  const sizeBytes = varintAt(bytes, cell);
+  return payloadAt(shape, { bytes, pageStart: 0, pageNumber, start, sizeBytes, localMax: shape.tableLocalMax });
 }
 
 /** Where a number ends. */
