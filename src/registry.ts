@@ -3,6 +3,7 @@
  * @module
  */
 import type { Backend } from "./backends/backend.ts";
+import { slatedbBackend } from "./backends/slatedb_backend.ts";
 import { sqliteBackend } from "./backends/sqlite_backend.ts";
 import { sqliteVecBackend } from "./backends/sqlite_vec_backend.ts";
 import { ConfigValidationError, DbAdapterError } from "./errors.ts";
@@ -21,6 +22,7 @@ export function backendOf(manifest: Manifest): Backend {
   const spec = isObject(own) && isObject(own["backend"]) ? own["backend"] : undefined;
   const name = spec?.["name"] ?? engineShownBy(vector);
   if (name === "sqlite" || name === "native-sqlite") return sqliteBackend();
+  if (name === "slatedb") return slatedbBackend();
   if (name === "sqlite-vec" && isObject(vector)) {
     const { dim, metric } = vector;
     try {

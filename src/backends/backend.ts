@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { KeyEncoding } from "../routing/key.ts";
-import type { ByteRange, ObjectStore } from "../stores/store.ts";
+import type { ByteRange, ObjectStore, ReadableStore } from "../stores/store.ts";
 import type { SortedRows } from "../rows.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
@@ -21,6 +21,8 @@ export interface BackendModule {
   readonly url: string;
   /** Name of the export. */
   readonly factory: string;
+  /** What the function is called with. Default: `spec.options`. */
+  readonly options?: JsonObject;
 }
 
 /** Where one attempt to build a shard goes. */
@@ -172,6 +174,9 @@ export interface RemoteShard {
   readonly mayHaveSidecar: boolean;
   readonly pages: SharedPages;
   readonly tally: ShardTally;
+  /** What it is read from, and the file's key there: for engines whose shards are more than one file. */
+  readonly store: ReadableStore;
+  readonly key: string;
   /** Reads a part of the file, with one GET. @throws {CorruptFileError} when the file is of another length. */
   read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart>;
   /**
@@ -194,7 +199,7 @@ export type ShardFile =
 
 /** What reads the shards of an engine. */
 export interface ShardOpener {
-  /** Name of the one file that a shard is, below the shard's folder. */
+  /** Name of the one file that a shard is, or of the one to begin with, below the shard's folder. */
   readonly fileName: string;
   /** The kinds of files that it can open. */
   readonly opens: readonly ShardFile["kind"][];
@@ -214,6 +219,11 @@ export interface Backend extends ShardOpener {
    * `vector/vector_cell.ts`. Missing: the engine takes no vectors.
    */
   readonly vectors?: VectorSpace;
+  /**
+   * False where the same rows give other bytes each time, so that there is no use in asking whether a shard is still
+   * the one that it was. @default {true}
+   */
+  readonly isReproducible?: boolean;
   /**
    * Writes a shard from its sorted rows and uploads it; nothing is left in the store when it throws.
    *

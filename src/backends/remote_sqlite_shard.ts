@@ -44,6 +44,8 @@ export class RemoteSqliteShard implements AsyncDisposable {
     const { objects, mayHaveSidecar } = shard;
     const has = (name: string): boolean => objects?.some((object) => object.name === name) ?? false;
     this.#shard = shard;
+    // Python's snapshots have no digests at all.
+    if (objects && !has(GUARD_FILE)) shard.warn("shards have no guards: their pages are not checked");
     this.#uses = { sidecar: objects === undefined ? mayHaveSidecar : has(SIDECAR_FILE), guard: has(GUARD_FILE) };
   }
 

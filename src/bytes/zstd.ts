@@ -48,13 +48,13 @@ let tables: (Uint32Array | undefined)[];
 let last: number, secondLast: number, thirdLast: number;
 
 /**
- * The content of one frame, which must state its length and carry a checksum.
+ * The content of one frame, which must state its length and carry a checksum: unless `isChecked`, any four bytes.
  *
  * @param frame The frame and nothing else, but for skippable frames before it. Less than 256 MiB.
  * @param sizeBytes Length of the content, from 1 up. As much is allocated for it, whatever the frame says.
  * @throws {CorruptFileError} when the frame is damaged, or its content is of another length.
  */
-export function decompressFrame(frame: Uint8Array, sizeBytes: number): Uint8Array {
+export function decompressFrame(frame: Uint8Array, sizeBytes: number, isChecked = true): Uint8Array {
   try {
     view = new DataView(frame.buffer, frame.byteOffset, frame.length);
     let at = 0;
@@ -71,7 +71,7 @@ export function decompressFrame(frame: Uint8Array, sizeBytes: number): Uint8Arra
     [last, secondLast, thirdLast] = [1, 4, 8];
     while (!readBlock());
     check(length === sizeBytes && bit === 8 * frame.length - 32);
-    check(xxh64Low(content) === view.getUint32(bit >> 3, true));
+    check(!isChecked || xxh64Low(content) === view.getUint32(bit >> 3, true));
     return content;
   } catch (cause) {
     throw new CorruptFileError("Cannot decompress a zstd frame: it is damaged, or of an unknown kind", -1, { cause });

@@ -4,7 +4,6 @@
  */
 import { createDigest } from "../bytes/fast_digest.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { backendOf } from "../registry.ts";
 import { routerOf } from "../routing/router_of.ts";
 import { directoryOf } from "../snapshots/manifest.ts";
 import { openManifest } from "../snapshots/lazy_manifest.ts";
@@ -22,6 +21,7 @@ import type { CheckedOptions, OpenSnapshotOptions } from "./read_options.ts";
 import type { ReaderParts } from "./reader_parts.ts";
 import { ReaderState } from "./reader_state.ts";
 import { autoMode, canRange, checkedMode, memoryAccess, sizeOf } from "./shard_access.ts";
+import { engineOf } from "./snapshot_engine.ts";
 import { SnapshotReader } from "./snapshot_reader.ts";
 import { SnapshotSource } from "./snapshot_source.ts";
 
@@ -31,7 +31,7 @@ const parts: ReaderParts = {
     const { vectorRouterOf } = await import("./vector_snapshot.ts");
     return await vectorRouterOf(manifest, place);
   },
-  openerOf: backendOf,
+  openerOf: engineOf,
   hedged,
   async openAccess(manifest, rangeMeans) {
     const means = { ...rangeMeans, createDigest };

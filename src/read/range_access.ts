@@ -48,8 +48,8 @@ class StoreShard implements RemoteShard {
   readonly pages: PagePool;
   readonly tally: ShardTally;
   readonly warn: (message: string) => void;
-  readonly #object: ShardObject;
-  readonly #store: ReadableStore;
+  readonly key: string;
+  readonly store: ReadableStore;
   readonly #requests: Requests;
 
   constructor(object: ShardObject, { requests, tallies, warn }: RangeMeans, pool: PagePool) {
@@ -64,11 +64,8 @@ class StoreShard implements RemoteShard {
     const tally = tallies.of(shardId);
     this.tally = tally;
     this.warn = warn;
-    // Python's snapshots have no digests at all.
-    const isUnguarded = objects?.every(({ name }) => name !== "shard.guard");
-    if (isUnguarded) warn("shards have no guards: their pages are not checked");
-    this.#object = object;
-    this.#store = requests.store(store, { tally });
+    this.key = object.key;
+    this.store = requests.store(store, { tally });
     this.#requests = requests;
   }
 
@@ -77,17 +74,17 @@ class StoreShard implements RemoteShard {
   }
 
   async read(range: ByteRange, signal?: AbortSignal): Promise<RemotePart> {
-    const { parts, etag, sizeBytes } = await this.#store.getRanges(this.#object.key, [range], { signal });
+    const { parts, etag, sizeBytes } = await this.store.getRanges(this.key, [range], { signal });
     if (sizeBytes !== null && sizeBytes !== this.sizeBytes) throw lengthError(this, sizeBytes);
     return { bytes: parts[0]!, etag };
   }
 
   async load(name: string, signal?: AbortSignal): Promise<Uint8Array | null> {
-    const { key, url } = this.#object;
+    const { key, url } = this;
     const digest = this.objects?.find((object) => object.name === name);
     const place = { key: beside(key, name), url: beside(url, name) };
     try {
-      const stored = await this.#store.get(place.key, { signal });
+      const stored = await this.store.get(place.key, { signal });
       const isLength = digest === undefined
         ? stored.sizeBytes <= UNRECORDED_BYTES_MAX
         : stored.sizeBytes === digest.sizeBytes;

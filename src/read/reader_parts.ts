@@ -16,6 +16,7 @@ import type { RangeMeans } from "./range_access.ts";
 import type { CheckedOptions } from "./read_options.ts";
 import type { Requests } from "./requests.ts";
 import type { FileMeans, ShardAccess } from "./shard_access.ts";
+import type { EnginePlace } from "./snapshot_engine.ts";
 
 /** What makes shards available. */
 export interface AccessMeans extends RangeMeans, FileMeans {
@@ -37,8 +38,8 @@ export interface SnapshotPlace {
 export interface ReaderParts {
   /** @param place Finds what the snapshot has beside its shards. */
   routerOf(manifest: Manifest, options: CheckedOptions, place: SnapshotPlace): Promise<Router> | Router;
-  /** The engine of a snapshot's shards. */
-  openerOf(manifest: Manifest): ShardOpener;
+  /** The engine of a snapshot's shards; looks at one of them where the manifest does not tell. */
+  openerOf(manifest: Manifest, place: EnginePlace): Promise<ShardOpener> | ShardOpener;
   /** Chooses the way in which shards are made available. */
   openAccess(
     manifest: Manifest,

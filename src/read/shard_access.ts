@@ -2,7 +2,7 @@
  * Makes shards available in the way that was asked for: the interface, whole files in memory, and ranges.
  * @module
  */
-import type { ShardOpener, ShardReader } from "../backends/backend.ts";
+import type { ShardFile, ShardOpener, ShardReader } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import type { AccessMode } from "./read_options.ts";
@@ -54,18 +54,29 @@ export function autoMode({ sizeBytes, largestBytes }: SnapshotSize): ChosenMode 
  */
 export function checkedMode(access: AccessMode, opener: ShardOpener, chosen: ChosenMode): ChosenMode {
   const isRangeFit = canRange(opener);
-  if (access === "auto") return chosen === "range" && !isRangeFit ? "download" : chosen;
-  if (isRangeFit || (access !== "range" && access !== "hydrate")) return access;
+  const isFileFit = canOpen(opener, "memory", "file");
+  if (access === "auto") {
+    if (!isFileFit) return "range";
+    return chosen === "range" && !isRangeFit ? "download" : chosen;
+  }
+  const isRange = access === "range" || access === "hydrate";
+  if (isRange ? isRangeFit && (isFileFit || access === "range") : isFileFit) return access;
   throw new ConfigValidationError(
-    `Cannot use option "access" as it must be "memory" or "download" with this engine: current value is "${access}"`,
+    `Cannot use option "access" as it must be ${isFileFit ? '"memory" or "download"' : '"range"'} with this engine: ` +
+      `current value is "${access}"`,
     "access",
   );
 }
 
 /** Whether the engine can read parts of shards. */
-export function canRange({ opens }: ShardOpener): boolean {
-  // Backends of one's own may not say.
-  return (opens as ShardOpener["opens"] | undefined)?.includes("remote") ?? false;
+export function canRange(opener: ShardOpener): boolean {
+  return canOpen(opener, "remote");
+}
+
+/** Whether the engine opens one of these kinds of files. Backends of one's own that do not say open whole files. */
+function canOpen({ opens }: ShardOpener, ...kinds: ShardFile["kind"][]): boolean {
+  const known: readonly string[] = (opens as ShardOpener["opens"] | undefined) ?? ["memory", "file"];
+  return kinds.some((kind) => known.includes(kind));
 }
 
 /** What taking whole files takes. */

@@ -78,10 +78,11 @@ export class SnapshotSource {
   async #open(loaded: LoadedManifest, signal: AbortSignal | undefined): Promise<Generation> {
     const { manifest, ref, warnings } = loaded;
     const options = this.#options;
-    const { concurrencyMax, resolveStore, cacheBytesMax, backend: opener = this.#parts.openerOf(manifest) } = options;
+    const { concurrencyMax, resolveStore, cacheBytesMax } = options;
     const noted = new Set(warnings);
     const store = this.#foldersElsewhere.has(ref.slice(0, ref.lastIndexOf("/"))) ? null : options.store;
     const { requests } = this;
+    const opener = options.backend ?? await this.#parts.openerOf(manifest, { ...options, store, requests, signal });
     return await openGeneration({ ...loaded, warnings: noted }, {
       opener,
       store,

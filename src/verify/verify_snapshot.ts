@@ -5,7 +5,7 @@
 import type { Backend } from "../backends/backend.ts";
 import type { JsonObject } from "../bytes/python_json.ts";
 import { ConfigValidationError, DbAdapterError } from "../errors.ts";
-import { backendOf } from "../registry.ts";
+import { engineOf } from "../read/snapshot_engine.ts";
 import type { Router } from "../routing/router.ts";
 import { routerOf } from "../routing/router_of.ts";
 import { ownFields } from "../snapshots/manifest_digest.ts";
@@ -81,7 +81,7 @@ export async function verifyManifest(
   const { manifest, ref: manifestRef } = named;
   const entries = chosenShards(manifest, options.shards);
   if (ownFields(manifest.custom) === undefined) findings.note("the manifest itself, as it records no digest of itself");
-  const backend = backendFor(manifest, options.backend, findings);
+  const backend = await backendFor(named, options, findings);
   if (backend !== null) {
     const router = await routerFor(named, findings);
     await checkShards(entries, { named, backend, router, findings }, options);
@@ -162,7 +162,11 @@ function chosenShards({ shards, shardCount }: Manifest, chosen: readonly number[
 }
 
 /** The engine; null when the shards cannot be checked. */
-function backendFor(manifest: Manifest, given: Backend | undefined, findings: Findings): Backend | null {
+async function backendFor(
+  { manifest, store }: ReadableManifest,
+  { backend: given, resolveStore, signal }: CheckedVerifyOptions,
+  findings: Findings,
+): Promise<Backend | null> {
   const { vector } = manifest.custom;
   if (given === undefined && typeof vector === "object" && vector !== null && !Array.isArray(vector)) {
     const { unified, backend, kv_backend: keyValueBackend } = vector as JsonObject;
@@ -173,7 +177,7 @@ function backendFor(manifest: Manifest, given: Backend | undefined, findings: Fi
     }
   }
   try {
-    return given ?? backendOf(manifest);
+    return given ?? await engineOf(manifest, { store, resolveStore, signal });
   } catch (error) {
     if (!(error instanceof DbAdapterError)) throw error;
     findings.note(`shards: ${error.message}`);

@@ -84,10 +84,18 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     async removeOthers(folders) {
       const kept = new Set(folders);
       for (const key of created) {
-        if (!kept.has(key.slice(0, key.lastIndexOf("/")))) await inner.delete(key).catch(() => {});
+        if (!isUnder(key, kept)) await inner.delete(key).catch(() => {});
       }
     },
   };
+}
+
+/** Whether an object lies in one of the folders, or below one. */
+function isUnder(key: string, folders: ReadonlySet<string>): boolean {
+  for (let end = key.lastIndexOf("/"); end > 0; end = key.lastIndexOf("/", end - 1)) {
+    if (folders.has(key.slice(0, end))) return true;
+  }
+  return false;
 }
 
 /** Whether the write may have had its effect: no answer came, or the answer is that of the client's second try. */

@@ -6,6 +6,7 @@ import type { Guard } from "../../src/backends/guard.ts";
 import { SidecarDeclined, StorePages } from "../../src/backends/store_pages.ts";
 import { PagePool } from "../../src/read/page_pool.ts";
 import type { Sidecar } from "../../src/sqlite/sidecar.ts";
+import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ByteRange } from "../../src/stores/store.ts";
 
 const PAGE_BYTES = 512;
@@ -42,6 +43,8 @@ function setUp(setup: Setup = {}) {
   const pool = new PagePool(cacheBytesMax);
   const shard: RemoteShard = {
     url: "memory:///store/shard.db",
+    key: "shard.db",
+    store: memoryStore(),
     sizeBytes: pageCount * pageSizeBytes,
     keyEncoding: "u64be",
     objects: undefined,

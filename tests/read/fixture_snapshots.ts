@@ -42,7 +42,12 @@ export interface Run {
   readonly "run_id": string;
   readonly "manifest_ref": string;
   readonly manifest: {
-    readonly "build_meta": { readonly "num_dbs": number; readonly "key_encoding": KeyEncoding };
+    readonly "build_meta": {
+      readonly "num_dbs": number;
+      readonly "key_encoding": KeyEncoding;
+      /** JSON. */
+      readonly custom: string;
+    };
     readonly shards: readonly {
       readonly "db_id": number;
       readonly "db_url": string;
@@ -87,6 +92,12 @@ export const celSnapshots: readonly string[] = [
   "cel_key_categorical",
   "sidecar_auto",
 ];
+
+/** Requests that it takes to find out the engine: Python's manifests without sidecars and vectors do not tell. */
+export function looksOf({ manifest: { "build_meta": { custom }, shards } }: Run): number {
+  const names = Object.keys(JSON.parse(custom));
+  return shards.length === 0 || names.includes("sqlite_sidecar") || names.includes("vector") ? 0 : 1;
+}
 
 export function runOf(name: string): Run {
   return fixtureJson(`snapshots/${name}/expected.json`);
