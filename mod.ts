@@ -37,6 +37,17 @@ export {
   type ShardingColumn,
 } from "./src/routing/cel_sharding.ts";
 export { hashSharding, type HashShardingOptions, type Sharding, singleShard } from "./src/routing/sharding.ts";
+export {
+  clusterSharding,
+  type ClusterShardingOptions,
+  type ClusterTraining,
+  explicitSharding,
+  type ExplicitShardingOptions,
+  lshSharding,
+  type LshShardingOptions,
+  type VectorSharding,
+  type VectorTable,
+} from "./src/routing/vector_sharding.ts";
 export type { LazyManifest, Manifest, ManifestRef, ShardDirectory, ShardEntry } from "./src/snapshots/manifest.ts";
 export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
 export {

@@ -20,5 +20,17 @@ export { canonicalBytes, encodeKey } from "./key.ts";
 export type { Key, KeyEncoding } from "./key.ts";
 export type { Router, RoutingColumns, RoutingSpec } from "./router.ts";
 export { routerOf } from "./router_of.ts";
+export type { TargetOptions, VectorMeta, VectorRouter, VectorRouting } from "./vector_router.ts";
+export {
+  clusterSharding,
+  type ClusterShardingOptions,
+  type ClusterTraining,
+  explicitSharding,
+  type ExplicitShardingOptions,
+  lshSharding,
+  type LshShardingOptions,
+  type VectorSharding,
+  type VectorTable,
+} from "./vector_sharding.ts";
 export { hashSharding, singleShard } from "./sharding.ts";
 export type { CountedSharding, FixedSharding, HashShardingOptions, Sharding } from "./sharding.ts";

@@ -8,6 +8,7 @@ import { parseOptions, positiveInteger } from "../options.ts";
 import type { CelSharding } from "./cel_sharding.ts";
 import { hashRouter } from "./hash_router.ts";
 import type { Router } from "./router.ts";
+import type { VectorSharding } from "./vector_sharding.ts";
 
 /**
  * Most shards that a writer may ask for. Shard folders carry five digits, so that listings sort by number below
@@ -17,7 +18,7 @@ import type { Router } from "./router.ts";
 export const SHARDS_MAX = 1_000_000;
 
 /** How a writer gives rows their shards; made by a function such as {@linkcode hashSharding}. */
-export type Sharding = FixedSharding | CountedSharding | CelSharding;
+export type Sharding = FixedSharding | CountedSharding | CelSharding | VectorSharding;
 
 /** The router is known before the first row. */
 export interface FixedSharding {

@@ -18,7 +18,7 @@ import type { ObjectStore } from "../stores/store.ts";
 import { validateCandidate } from "./candidate.ts";
 import { publishSnapshot } from "./publish_snapshot.ts";
 import { reuseFields } from "./reuse.ts";
-import { vectorOnlyFields } from "./vector_column.ts";
+import { type StoredMeta, storeVectorMeta, vectorOnlyFields } from "./vector_meta.ts";
 import { pickWinners, type ShardAttempt } from "./winners.ts";
 
 /** What a manifest says of a run beside its shards. */
@@ -45,6 +45,8 @@ export interface RunFacts {
 export interface PublishAttemptsOptions extends RunFacts {
   /** Where the shards lie. */
   readonly store: ObjectStore;
+  /** Stores the file that vectors are routed by, `vector_meta/…`. Default: `store`. */
+  readonly metaStore?: ObjectStore | undefined;
   /** Rows that were routed to each shard; shards that are not named were given none. Default: not checked. */
   readonly rowsOffered?: ReadonlyMap<number, number> | undefined;
   /** The pointer that may be replaced; null: there must be none. Default: the one that is there now. */
@@ -55,7 +57,7 @@ export interface PublishAttemptsOptions extends RunFacts {
   readonly validate?: ((candidate: SnapshotReader) => Promise<void>) | undefined;
   /** Called with the shards when nothing but publishing is left; what it throws ends the matter. */
   readonly beforePublish?: ((winners: readonly ShardEntry[]) => Promise<void>) | undefined;
-  /** Removes attempts that were not published, given the folders that were, as keys. Default: by their URLs. */
+  /** Removes what was not published, given the folders that were, as keys. Default: by their URLs. */
   readonly removeLosers?: ((published: readonly string[]) => Promise<void>) | false | undefined;
   /** Where manifests and the pointer are kept. Default: in `store`. */
   readonly manifestStore?: ManifestStore | undefined;
@@ -93,12 +95,16 @@ export async function publishAttempts(
   const winners = pickWinners(attempts, router.shardCount);
   if (rowsOffered !== undefined) requireCoverage(winners, rowsOffered);
   const expected = options.expected === undefined ? await manifests.loadCurrent({ signal }) : options.expected;
-  const manifest = manifestOf(winners, { ...options, store, clock });
+  const meta = await storeVectorMeta(router, { store: options.metaStore ?? store, runId: options.runId, signal });
+  const manifest = manifestOf(winners, { ...options, store, clock, meta });
   if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
   await beforePublish?.(winners);
   const { ref, replaced } = await publishSnapshot(manifests, { manifest, expected, onConflict }, { signal });
   const { removeLosers = (published) => removeFolders(store, attempts, published) } = options;
-  if (removeLosers !== false) await removeLosers(winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1)));
+  if (removeLosers !== false) {
+    const folders = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
+    await removeLosers(meta === null ? folders : [...folders, meta.folder]);
+  }
   return { manifestRef: ref, replaced, winners };
 }
 
@@ -135,28 +141,29 @@ export function requireCoverage(winners: readonly ShardEntry[], rowsOffered: Rea
 /** The manifest of a run's winners. */
 function manifestOf(
   winners: readonly ShardEntry[],
-  facts: RunFacts & { readonly store: ObjectStore; readonly clock: Clock },
+  facts: RunFacts & { readonly store: ObjectStore; readonly clock: Clock; readonly meta: StoredMeta | null },
 ): Manifest {
-  const { store, clock, router, custom, backend = defaultBackend() } = facts;
+  const { store, clock, router, meta, custom, backend = defaultBackend() } = facts;
+  const rowCount = winners.reduce((sum, { rowCount }) => sum + rowCount, 0);
+  const vectors = facts.isVectorOnly ? vectorOnlyFields(backend, { router, meta, rowCount }) : null;
   return {
     runId: facts.runId,
     createdAtMicros: clock.nowMicros(),
     shardCount: router.shardCount,
     s3Prefix: store.url,
     keyColumn: facts.keyColumn ?? (facts.isVectorOnly ? "_vector_id" : "_key"),
-    routing: router.spec,
+    // Where there are vectors only, the field `vector` of `custom` says how they are sharded.
+    routing: vectors === null ? router.spec : { strategy: "hash" },
     dbPathTemplate: facts.dbPathTemplate ?? "db={db_id:05d}",
     shardPrefix: facts.shardPrefix ?? "shards",
-    keyEncoding: facts.keyEncoding,
+    keyEncoding: vectors === null ? facts.keyEncoding : "raw",
     custom: {
       ...custom,
       ...backend.customFields,
-      ...(facts.isVectorOnly
-        ? vectorOnlyFields(backend, winners.reduce((sum, { rowCount }) => sum + rowCount, 0))
-        : {}),
-      shardyfusion: { backend: { ...backend.spec }, format_version: 1, ...reuseFields(winners) },
+      ...(vectors && { vector: vectors.vector }),
+      shardyfusion: { backend: { ...backend.spec }, format_version: 1, ...vectors?.own, ...reuseFields(winners) },
     },
-    shards: winners,
+    shards: vectors === null ? winners : winners.map((shard) => ({ ...shard, minKey: null, maxKey: null })),
   };
 }
 

@@ -85,7 +85,7 @@ function mayBe(
   { rows, sorted, keyEncoding }: { rows: ShardRows; sorted: SortedRows; keyEncoding: KeyEncoding },
 ): boolean {
   return rows.minKey !== undefined && rows.maxKey !== undefined && rowCount <= sorted.rowCountMax &&
-    logicalKey(keyEncoding, rows.minKey) === minKey && logicalKey(keyEncoding, rows.maxKey) === maxKey;
+    isOrMayBe(minKey, logicalKey(keyEncoding, rows.minKey)) && isOrMayBe(maxKey, logicalKey(keyEncoding, rows.maxKey));
 }
 
 /** Only the file decides: of what lies beside it, it matters that it is there. */
@@ -96,4 +96,9 @@ function isSame(built: BuiltShard, known: KnownShard): boolean {
     own.xxh3 === file!.xxh3 && own.rotatedBytes === file!.rotatedBytes &&
     built.objects.length === known.objects.length &&
     companions.every(({ name }) => built.objects.some((object) => object.name === name));
+}
+
+/** A key that is not recorded may be any. */
+function isOrMayBe(recorded: bigint | string | null, key: bigint | string | null): boolean {
+  return recorded === null || recorded === key;
 }

@@ -3,7 +3,6 @@
  * @module
  */
 import type { Backend } from "../backends/backend.ts";
-import type { JsonObject } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { Key } from "../routing/key.ts";
 import { VectorCellPacker, type VectorEntry, type VectorId } from "../vector/vector_cell.ts";
@@ -45,18 +44,4 @@ export function vectorPacker<T>({ value, vector, backend }: VectorColumn<T>): Ve
 export function idOfKey(key: Key): VectorId {
   if (!(key instanceof Uint8Array)) return key;
   return Array.from(key, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/**
- * What the manifest says of a snapshot that has vectors and no values.
- *
- * Readers of the Python package search it like one whose shards were chosen by whoever wrote it: they have to be told
- * which shards to ask.
- */
-export function vectorOnlyFields({ vectors }: Pick<Backend, "vectors">, rowCount: number): JsonObject {
-  if (vectors === undefined) return {};
-  const { dim, metric } = vectors;
-  const unused = { "index_type": "hnsw", quantization: null };
-  const sharding = { "num_probes": 1, "sharding_strategy": "explicit" };
-  return { vector: { dim, metric, ...unused, ...sharding, "total_vectors": rowCount } };
 }

@@ -288,7 +288,7 @@ export function checkWriteOptions<T>(options: WriteSnapshotOptions<T>): CheckedW
 }
 
 /** Whether there are columns where an expression looks at some. */
-function checkSharding<T>({ sharding, columns }: CheckedWriteOptions<T>): void {
+function checkSharding<T>({ sharding, columns, value, backend }: CheckedWriteOptions<T>): void {
   if (sharding.kind === "cel") {
     if (columns !== undefined || sharding.isKeyOnly) return;
     throw new ConfigValidationError(
@@ -297,7 +297,16 @@ function checkSharding<T>({ sharding, columns }: CheckedWriteOptions<T>): void {
       "columns",
     );
   }
-  if (sharding.kind !== "fixed" && sharding.kind !== "keysPerShard") {
+  if (sharding.kind === "vectors") {
+    if (value !== undefined) {
+      throw new ConfigValidationError(
+        `Cannot use option "value" with ${sharding.strategy}Sharding(…) as nobody could look keys up where vectors ` +
+          "tell the shard: leave it out, or shard by key",
+        "value",
+      );
+    }
+    if (backend?.vectors !== undefined) sharding.check(backend.vectors);
+  } else if (sharding.kind !== "fixed" && sharding.kind !== "keysPerShard") {
     const { kind } = sharding as { kind: unknown };
     throw new ConfigValidationError(
       'Cannot use option "sharding" as it must be made by hashSharding(…), singleShard(), celSharding(…) or ' +

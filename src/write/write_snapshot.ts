@@ -5,10 +5,10 @@
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
-import type { AssignedShards, RowAssigner } from "../routing/cel_assigner.ts";
+import type { AssignedShards } from "../routing/cel_assigner.ts";
 import type { Router } from "../routing/router.ts";
 import { defaultBackend } from "../registry.ts";
-import type { PackedRows, RoutedRows } from "../rows.ts";
+import type { PackedRows } from "../rows.ts";
 import { attemptPrefix, newHexId } from "../snapshots/layout.ts";
 import type { ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
@@ -21,17 +21,16 @@ import { recordingStore } from "./created_objects.ts";
 import { gather, type RowSource } from "./gather.ts";
 import { limitedStore } from "./limited_store.ts";
 import { PackStream } from "./pack_stream.ts";
-import { spoolRows } from "./packed_spool.ts";
 import { ProgressMeter } from "./progress.ts";
 import { publishAttempts } from "./publish_attempts.ts";
 import { RateLimitStream } from "./rate_limit_stream.ts";
 import { Reuse, reusedCount, type ReuseOptions } from "./reuse.ts";
-import { RouteStream } from "./route_stream.ts";
 import { localCollector, type RowCollector } from "./row_collector.ts";
+import { assignedShards, assignmentOf, routeRows } from "./row_routing.ts";
 import { RunRegistry } from "./run_registry.ts";
 import { requireStored } from "./stored_shards.ts";
-import { ShardBatchStream } from "./shard_batch_stream.ts";
 import { RateLimiter } from "../token_bucket.ts";
+import { vectorOnlyRouting } from "./vector_meta.ts";
 import { workerCount } from "./worker_options.ts";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
 
@@ -133,8 +132,8 @@ class WriteRun<T> {
   #collector: RowCollector | undefined;
   #keyEncoding: KeyEncoding;
   readonly #pool = new ArrayPool();
-  /** Gives rows their shards as they are packed; undefined where their bytes are routed. */
-  readonly #assigner: RowAssigner | undefined;
+  /** What gives rows their shards as they are packed. */
+  readonly #assignment: ReturnType<typeof assignmentOf<T>>;
 
   constructor(options: CheckedWriteOptions<T>) {
     this.#options = { ...options, store: limitedStore(options.store, options) };
@@ -145,13 +144,13 @@ class WriteRun<T> {
     this.#startedMs = options.clock.monotonicMs();
     this.#emit = guardedEventSink(options.onEvent);
     this.#keyEncoding = options.keyEncoding ?? "u64be";
-    this.#assigner = options.sharding.kind === "cel" ? options.sharding.assigner() : undefined;
+    this.#assignment = assignmentOf(options);
   }
 
   async execute(source: RowSource<T>): Promise<WriteResult> {
     const { fence, backend = defaultBackend() } = this.#options;
     const signal = this.#signal;
-    const reader = { ...this.#options, assigner: this.#assigner };
+    const reader = { ...this.#options, ...this.#assignment };
     const pack = new PackStream<T>(reader, (encoding) => this.#keyEncoding = encoding, this.#pool);
     const rows = gather(source, () => pack.rowsWanted);
     let manifests = this.#manifests();
@@ -198,6 +197,7 @@ class WriteRun<T> {
           this.#progress.beginPublish();
           isPublishing = true;
         },
+        metaStore: recording.store,
         removeLosers: this.#options.cleanUpLosers && ((published) => recording.removeOthers(published)),
       });
       await this.#registry?.succeed(manifestRef);
@@ -314,36 +314,21 @@ class WriteRun<T> {
     rows: ReadableStream<T[]>,
     { pack, rowCount }: { pack: PackStream<T>; rowCount: number | undefined },
   ): Promise<AssignedShards> {
-    const { sharding, rateLimit, clock, memory, batch } = this.#options;
+    const { rateLimit, clock } = this.#options;
     const signal = this.#signal;
-    const isCounted = sharding.kind !== "keysPerShard" || rowCount !== undefined;
-    const spool = isCounted ? undefined : await (await this.#openScratch()).openSpool();
-    let packed: ReadableStream<PackedRows> = rows.pipeThrough(pack).pipeThrough(this.#progressStream());
-    if (spool !== undefined) {
-      const spooled = await spoolRows(packed, spool, signal);
-      rowCount = spooled.rowCount;
-      packed = spooled.read();
-    }
-    const router = sharding.kind === "fixed"
-      ? sharding.router
-      : sharding.kind === "cel"
-      ? null
-      : sharding.routerFor(rowCount!);
-    this.#collector = await this.#openCollector(router);
     const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
-    const heldBytesMax = Math.floor(memory.bytesMax / 4);
-    const tools = { limiter, pool: this.#pool };
-    const batches = router === null
-      ? (packed as ReadableStream<RoutedRows>).pipeThrough(new ShardBatchStream(batch, { ...tools, heldBytesMax }))
-      : packed.pipeThrough(new RouteStream(router, () => this.#keyEncoding)).pipeThrough(
-        new ShardBatchStream({
-          rowsMax: batch.rowsMax,
-          bytesMax: Math.min(batch.bytesMax, Math.max(1024, Math.floor(heldBytesMax / router.shardCount))),
-        }, tools),
-      );
+    const { batches, router } = await routeRows(
+      () => rows.pipeThrough(pack).pipeThrough(this.#progressStream()),
+      {
+        ...{ options: this.#options, rowCount, limiter, pool: this.#pool, signal },
+        keyEncoding: () => this.#keyEncoding,
+        openSpool: async () => await (await this.#openScratch()).openSpool(),
+      },
+    );
+    this.#collector = await this.#openCollector(router);
     await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
       .pipeTo(this.#collector.sink, { signal });
-    return router === null ? this.#assigner!.finish() : { router, shardIdOf: (shardId) => shardId };
+    return assignedShards(router, this.#assignment.assigner);
   }
 
   /** Rows wait in this thread or in others; threads are a matter of few callers, and loaded for them. */
@@ -366,8 +351,11 @@ class WriteRun<T> {
   ): Promise<Reuse | null> {
     const { store, reuse: mode, backend = defaultBackend(), clock } = this.#options;
     if (!mode) return null;
-    const others = { keyEncoding: this.#keyEncoding, runId: this.#runId, clock, signal: this.#signal };
-    return await Reuse.open({ ...options, ...others, mode, store, backend });
+    const others = { runId: this.#runId, clock, signal: this.#signal, mode, store, backend };
+    if (this.#options.value !== undefined) {
+      return await Reuse.open({ ...options, ...others, keyEncoding: this.#keyEncoding });
+    }
+    return await Reuse.open({ ...others, ...options, ...vectorOnlyRouting(options.router) });
   }
 
   #progressStream(): TransformStream<PackedRows, PackedRows> {
