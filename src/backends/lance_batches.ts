@@ -24,16 +24,14 @@ export interface LanceTally {
 /**
  * The vectors of the rows, in tables with the columns `id`, `vector` and `payload`. Rows without one are counted only.
  *
- * @param allowValues Whether somebody else takes care of the rows' values.
- * @throws {ConfigValidationError} when a row has a value that nobody takes.
+ * @throws {ConfigValidationError} when a row has a value.
  */
 export async function* lanceTables(
   rows: SortedRows,
-  { dim, tally, signal, allowValues }: {
+  { dim, tally, signal }: {
     readonly dim: number;
     readonly tally: LanceTally;
     readonly signal: AbortSignal;
-    readonly allowValues: boolean;
   },
 ): AsyncGenerator<ArrowTable, void, undefined> {
   const batch = new VectorBatch(dim);
@@ -44,7 +42,7 @@ export async function* lanceTables(
       tally.rowCount++;
       const { bytes, start, keyLength, valueLength } = cursor;
       cell.read(bytes, start + keyLength + valueLength);
-      if (cell.hasValue && !allowValues) throw valueError();
+      if (cell.hasValue) throw valueError();
       if (!cell.hasVector) continue;
       tally.vectorCount++;
       batch.add(bytes, cell);

@@ -21,10 +21,7 @@ export interface LanceIndexOptions {
 }
 
 /** What is built. */
-export interface LanceTableOptions extends VectorSpace, LanceIndexOptions {
-  /** Whether somebody else takes care of the rows' values. */
-  readonly allowValues: boolean;
-}
+export type LanceTableOptions = VectorSpace & LanceIndexOptions;
 
 /** A table on disk; disposing removes it. */
 export interface BuiltLanceTable extends LocalFolder, AsyncDisposable, Readonly<LanceTally> {}
@@ -75,11 +72,11 @@ async function fillTable(
     options: LanceTableOptions;
   },
 ): Promise<void> {
-  const { dim, allowValues } = options;
+  const { dim } = options;
   const database = await library.connect(path);
   let table: LanceTable | null = null;
   try {
-    for await (const batch of lanceTables(rows, { dim, tally, signal, allowValues })) {
+    for await (const batch of lanceTables(rows, { dim, tally, signal })) {
       if (table === null) table = await database.createTable(LANCE_TABLE, batch);
       else await table.add(batch);
       signal.throwIfAborted();

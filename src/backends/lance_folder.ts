@@ -3,8 +3,9 @@
  * @module
  */
 import { createDigest } from "../bytes/fast_digest.ts";
-import { CorruptFileError } from "../errors.ts";
-import type { ObjectDigest, RemoteShard } from "./backend.ts";
+import { CorruptFileError, ObjectNotFoundError } from "../errors.ts";
+import { type ByteRange, replacedError, type StoredRanges } from "../stores/store.ts";
+import type { RemoteShard } from "./backend.ts";
 import { HINT_FILE, type LanceFile, lanceManifestName, readLanceHint, readLanceManifest } from "./lance_manifest.ts";
 
 /** Name of the table; its folder has `.lance` behind it. */
@@ -21,13 +22,12 @@ const FILES_MAX = 4;
 /** No table has more versions above the one that its hint tells. */
 const VERSIONS_MAX = 10_000;
 
-/** A shard's folder, or a folder in it. */
-export interface LancePlace {
-  readonly shard: Pick<RemoteShard, "load" | "read" | "url" | "objects">;
-  /** What stands in front of names: empty, or the name of a folder with a slash behind. */
-  readonly prefix: string;
-  /** Of the shard's folder, without trailing slash; for errors. */
-  readonly folderUrl: string;
+/** A shard's folder; `key` and `url` are those of its hint. */
+export type LancePlace = Pick<RemoteShard, "store" | "key" | "url" | "objects">;
+
+/** URL of the shard's folder, without trailing slash. */
+export function lanceFolderUrl({ url }: LancePlace): string {
+  return url.slice(0, -LANCE_FILE.length - 1);
 }
 
 /**
@@ -37,7 +37,7 @@ export interface LancePlace {
  */
 export async function fetchLanceTable(place: LancePlace, folder: string, signal: AbortSignal): Promise<boolean> {
   const fs = await import("node:fs/promises");
-  const files = place.shard.objects === undefined ? await foundFiles(place, signal) : recordedFiles(place);
+  const files = place.objects === undefined ? await foundFiles(place, signal) : recordedFiles(place);
   if (files === null) return false;
   const folders = new Set(files.map(({ name }) => name.slice(0, name.lastIndexOf("/"))));
   for (const name of folders) await fs.mkdir(`${folder}/${LANCE_FOLDER}/${name}`, { recursive: true });
@@ -57,12 +57,12 @@ export async function fetchLanceTable(place: LancePlace, folder: string, signal:
 }
 
 /** The files that the manifest of the snapshot lists. */
-function recordedFiles({ shard, prefix }: LancePlace): LanceFile[] | null {
-  const start = `${prefix}${LANCE_FOLDER}/`;
-  const files = shard.objects!.filter(({ name }) => name.startsWith(start));
+function recordedFiles({ objects, url }: LancePlace): LanceFile[] | null {
+  const start = `${LANCE_FOLDER}/`;
+  const files = objects!.filter(({ name }) => name.startsWith(start));
   for (const { name } of files) {
     if (name.split("/").some((part) => part === ".." || part === "" || part.includes("\\"))) {
-      throw new CorruptFileError(`Cannot read "${shard.url}" as "${name}" must be a name below the shard's folder`, -1);
+      throw new CorruptFileError(`Cannot read "${url}" as "${name}" must be a name below the shard's folder`, -1);
     }
   }
   if (files.length === 0) return null;
@@ -89,12 +89,22 @@ async function foundFiles(place: LancePlace, signal: AbortSignal): Promise<Lance
   return [...files, { name, sizeBytes: manifest.length }];
 }
 
-async function load({ shard, prefix }: LancePlace, name: string, signal: AbortSignal): Promise<Uint8Array | null> {
-  return await shard.load(`${prefix}${LANCE_FOLDER}/${name}`, signal);
+async function load(place: LancePlace, name: string, signal: AbortSignal): Promise<Uint8Array | null> {
+  try {
+    const stored = await place.store.get(keyOf(place, name), { signal });
+    return await stored.bytes();
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return null;
+    throw error;
+  }
 }
 
-function urlOf({ folderUrl, prefix }: LancePlace, name: string): string {
-  return `${folderUrl}/${prefix}${LANCE_FOLDER}/${name}`;
+function keyOf({ key }: LancePlace, name: string): string {
+  return key.slice(0, -HINT_FILE.length) + name;
+}
+
+function urlOf(place: LancePlace, name: string): string {
+  return `${lanceFolderUrl(place)}/${LANCE_FOLDER}/${name}`;
 }
 
 function missing(url: string): CorruptFileError {
@@ -106,43 +116,61 @@ async function fetchFile(
   { file, folder, signal }: { file: LanceFile; folder: string; signal: AbortSignal },
 ): Promise<void> {
   const { name, sizeBytes } = file;
+  const url = urlOf(place, name);
+  const digest = place.objects?.find((object) => object.name === `${LANCE_FOLDER}/${name}`);
+  const seen = digest && await createDigest();
   const fs = await import("node:fs/promises");
-  const path = `${folder}/${LANCE_FOLDER}/${name}`;
-  if (sizeBytes !== null && sizeBytes > PART_BYTES) return await fetchParts(place, { name, sizeBytes, path, signal });
-  const bytes = await load(place, name, signal);
-  if (bytes === null) throw missing(urlOf(place, name));
-  if (sizeBytes !== null && bytes.length !== sizeBytes) {
-    const url = urlOf(place, name);
+  await using target = await fs.open(`${folder}/${LANCE_FOLDER}/${name}`, "wx");
+  let writtenBytes = 0;
+  for await (const part of partsOf(place, file, signal)) {
+    seen?.update(part);
+    await target.appendFile(part);
+    writtenBytes += part.length;
+  }
+  if (sizeBytes !== null && writtenBytes !== sizeBytes) {
     throw new CorruptFileError(
-      `Cannot use "${url}" as it must be ${sizeBytes} bytes long: current value is ${bytes.length}`,
-      Math.min(bytes.length, sizeBytes),
+      `Cannot use "${url}" as it must be ${sizeBytes} bytes long: current value is ${writtenBytes}`,
+      Math.min(writtenBytes, sizeBytes),
     );
   }
-  await fs.writeFile(path, bytes, { signal });
+  if (seen === undefined || seen.hex() === digest!.xxh3) return;
+  throw new CorruptFileError(`Cannot use "${url}" as its bytes do not have the recorded digest`, -1);
 }
 
-async function fetchParts(
-  { shard, prefix, ...place }: LancePlace,
-  { name, sizeBytes, path, signal }: { name: string; sizeBytes: number; path: string; signal: AbortSignal },
-): Promise<void> {
-  const fs = await import("node:fs/promises");
-  const fullName = `${prefix}${LANCE_FOLDER}/${name}`;
-  const url = urlOf({ ...place, shard, prefix }, name);
-  const digest: ObjectDigest | undefined = shard.objects?.find((object) => object.name === fullName);
-  const seen = digest && await createDigest();
+/** The file in parts, all of one version; small ones as a whole. */
+async function* partsOf(
+  place: LancePlace,
+  { name, sizeBytes }: LanceFile,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const url = urlOf(place, name);
+  if (sizeBytes === null || sizeBytes <= PART_BYTES) {
+    const bytes = await load(place, name, signal);
+    if (bytes === null) throw missing(url);
+    return yield bytes;
+  }
   let etag: string | null | undefined;
-  await using file = await fs.open(path, "wx");
   for (let offset = 0; offset < sizeBytes; offset += PART_BYTES) {
     const lengthBytes = Math.min(PART_BYTES, sizeBytes - offset);
-    const part = await shard.read({ offset, lengthBytes }, signal, fullName);
-    if (etag !== undefined && part.etag !== etag) {
-      throw new CorruptFileError(`Cannot use "${url}" as it was replaced while it was read`, offset);
-    }
-    etag = part.etag;
-    seen?.update(part.bytes);
-    await file.appendFile(part.bytes);
+    const stored: StoredRanges = await loadPart(place, name, { range: { offset, lengthBytes }, sizeBytes, signal });
+    if (etag !== undefined && stored.etag !== etag) throw replacedError(url);
+    etag = stored.etag;
+    yield stored.parts[0]!;
   }
-  if (seen && seen.hex() !== digest!.xxh3) {
-    throw new CorruptFileError(`Cannot use "${url}" as its bytes do not have the recorded digest`, -1);
-  }
+}
+
+async function loadPart(
+  place: LancePlace,
+  name: string,
+  { range, sizeBytes, signal }: { range: ByteRange; sizeBytes: number; signal: AbortSignal },
+): Promise<StoredRanges> {
+  const url = urlOf(place, name);
+  const stored = await place.store.getRanges(keyOf(place, name), [range], { signal }).catch((error) => {
+    throw error instanceof ObjectNotFoundError ? missing(url) : error;
+  });
+  if (stored.sizeBytes === null || stored.sizeBytes === sizeBytes) return stored;
+  throw new CorruptFileError(
+    `Cannot use "${url}" as it must be ${sizeBytes} bytes long: current value is ${stored.sizeBytes}`,
+    Math.min(stored.sizeBytes, sizeBytes),
+  );
 }

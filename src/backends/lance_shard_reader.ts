@@ -8,7 +8,7 @@ import { shown } from "../option_fields.ts";
 import { orAborted, SharedTask } from "../shared_task.ts";
 import type { VectorMetric, VectorSpace } from "../vector/vector_cell.ts";
 import type { SearchHit, SearchOptions, ShardReader } from "./backend.ts";
-import { fetchLanceTable, LANCE_TABLE, type LancePlace } from "./lance_folder.ts";
+import { fetchLanceTable, LANCE_TABLE, lanceFolderUrl, type LancePlace } from "./lance_folder.ts";
 import { importLance, type LanceMetric, type LanceRow, type LanceTable } from "./lance_library.ts";
 
 /** Up to so many vectors a search goes through all of them, which takes some milliseconds. */
@@ -41,7 +41,7 @@ export const LANCE_METRICS: Readonly<Record<VectorMetric, LanceMetric>> = {
 
 /** What a reader reads. */
 export interface LanceShard {
-  readonly place: LancePlace;
+  readonly shard: LancePlace;
   readonly space: VectorSpace;
   /** Undefined: a copy is made. */
   readonly native: NativeLanceAccess | undefined;
@@ -136,8 +136,8 @@ export class LanceShardReader implements ShardReader {
   }
 
   #error(cause: unknown): CorruptFileError | DbAdapterError {
-    const { place: { folderUrl }, native } = this.#shard;
-    const message = `Cannot search "${folderUrl}" with LanceDB: ${messageOf(cause)}`;
+    const { shard, native } = this.#shard;
+    const message = `Cannot search "${lanceFolderUrl(shard)}" with LanceDB: ${messageOf(cause)}`;
     // A copy was complete and is on our own disk: only its content can be wrong.
     return native === undefined ? new CorruptFileError(message, -1, { cause }) : new DbAdapterError(message, { cause });
   }
@@ -184,7 +184,7 @@ function payloadOf(text: string): SearchHit["payload"] {
   }
 }
 
-async function openCopy({ place, space }: LanceShard, signal: AbortSignal): Promise<OpenTable | null> {
+async function openCopy({ shard, space }: LanceShard, signal: AbortSignal): Promise<OpenTable | null> {
   const [library, fs, { tmpdir }, { join }] = await Promise.all([
     importLance(),
     import("node:fs/promises"),
@@ -194,13 +194,13 @@ async function openCopy({ place, space }: LanceShard, signal: AbortSignal): Prom
   const folder = await fs.mkdtemp(join(tmpdir(), "shardyfusion-lance-"));
   const remove = (): Promise<void> => fs.rm(folder, { recursive: true, force: true });
   try {
-    if (!await fetchLanceTable(place, folder, signal)) {
+    if (!await fetchLanceTable(shard, folder, signal)) {
       await remove();
       return null;
     }
     const database = await library.connect(folder);
     try {
-      const table = await openTable(await database.openTable(LANCE_TABLE), { place, space });
+      const table = await openTable(await database.openTable(LANCE_TABLE), { shard, space });
       return {
         ...table,
         async close() {
@@ -217,17 +217,17 @@ async function openCopy({ place, space }: LanceShard, signal: AbortSignal): Prom
     await remove();
     signal.throwIfAborted();
     if (cause instanceof ShardyfusionError) throw cause;
-    const message = `Cannot open "${place.folderUrl}" with LanceDB: ${messageOf(cause)}`;
+    const message = `Cannot open "${lanceFolderUrl(shard)}" with LanceDB: ${messageOf(cause)}`;
     throw new CorruptFileError(message, -1, { cause });
   }
 }
 
 async function openInPlace(
-  { place, space }: LanceShard,
+  { shard, space }: LanceShard,
   { storageOptions = {}, urlOf = (url) => url }: NativeLanceAccess,
 ): Promise<OpenTable | null> {
   const library = await importLance();
-  const url = urlOf(`${place.folderUrl}${place.prefix && `/${place.prefix.slice(0, -1)}`}`);
+  const url = urlOf(lanceFolderUrl(shard));
   const path = url.startsWith("file:") ? (await import("node:url")).fileURLToPath(url) : url;
   const database = await library.connect(path, { storageOptions });
   try {
@@ -236,7 +236,7 @@ async function openInPlace(
       database.close();
       return null;
     }
-    const table = await openTable(await database.openTable(LANCE_TABLE), { place, space });
+    const table = await openTable(await database.openTable(LANCE_TABLE), { shard, space });
     return {
       ...table,
       close() {
@@ -254,7 +254,7 @@ async function openInPlace(
 
 async function openTable(
   table: LanceTable,
-  { place, space }: Pick<LanceShard, "place" | "space">,
+  { shard, space }: Pick<LanceShard, "shard" | "space">,
 ): Promise<{ table: LanceTable; rowCount: number }> {
   const { fields } = await table.schema();
   const dim = fields.find(({ name }) => name === "vector")?.type.listSize;
@@ -262,7 +262,9 @@ async function openTable(
   if (isTable && dim === space.dim) return { table, rowCount: await table.countRows() };
   table.close();
   throw new CorruptFileError(
-    `Cannot search "${place.folderUrl}" as its table must have the columns id, payload and vector, of ${space.dim} ` +
+    `Cannot search "${
+      lanceFolderUrl(shard)
+    }" as its table must have the columns id, payload and vector, of ${space.dim} ` +
       `numbers each: current value is ${fields.map(({ name }) => name).join(", ")}, of ${dim ?? "no"} numbers`,
     -1,
   );

@@ -8,7 +8,7 @@ import { DbAdapterError } from "../errors.ts";
 import { parseOptions, positiveInteger } from "../options.ts";
 import type { SortedRows } from "../rows.ts";
 import type { VectorMetric, VectorSpace } from "../vector/vector_cell.ts";
-import type { Backend, BuiltShard, RemoteShard, ShardFile, ShardReader, ShardTarget } from "./backend.ts";
+import type { Backend, BuiltShard, ShardFile, ShardReader, ShardTarget } from "./backend.ts";
 import { buildLanceTable, type LanceIndexOptions } from "./lance_build.ts";
 import { LANCE_FILE } from "./lance_folder.ts";
 import { LanceShardReader, type NativeLanceAccess } from "./lance_shard_reader.ts";
@@ -85,39 +85,24 @@ export function lancedbBackend(options: LancedbBackendOptions): Backend {
     spec: { name: "lancedb", options: layout },
     module: { url: import.meta.url, factory: "lancedbBackend" },
     vectors: { dim, metric },
+    isReproducible: false,
     fileName: LANCE_FILE,
     opens: ["remote"],
     buildShard: (rows, target) => buildLanceShard(rows, target, layout),
-    openShard: (file) => Promise.resolve(openLanceShard(file, { space: { dim, metric }, native, prefix: "" })),
+    openShard: (file) => Promise.resolve(openLanceShard(file, { dim, metric }, native)),
   };
 }
 
-/** A reader of the table in a shard's folder, or in the folder in it that `prefix` names. Sends nothing yet. */
-export function openLanceShard(
-  file: ShardFile,
-  { space, native, prefix, fileName = LANCE_FILE }: {
-    readonly space: VectorSpace;
-    readonly native: NativeLanceAccess | undefined;
-    readonly prefix: string;
-    readonly fileName?: string;
-  },
-): ShardReader {
-  if (file.kind !== "remote") {
-    throw new DbAdapterError("Cannot open one file as a shard of LanceDB: it is a folder of files");
-  }
-  const { shard } = file;
-  return new LanceShardReader({ place: { shard, prefix, folderUrl: folderUrlOf(shard, fileName) }, space, native });
-}
-
-function folderUrlOf({ url }: RemoteShard, fileName: string): string {
-  return url.slice(0, -fileName.length - 1);
+function openLanceShard(file: ShardFile, space: VectorSpace, native: NativeLanceAccess | undefined): ShardReader {
+  if (file.kind === "remote") return new LanceShardReader({ shard: file.shard, space, native });
+  throw new DbAdapterError("Cannot open one file as a shard of LanceDB: it is a folder of files");
 }
 
 async function buildLanceShard(rows: SortedRows, target: ShardTarget, layout: LanceLayout): Promise<BuiltShard> {
-  await using table = await buildLanceTable(rows, target, { ...layout, allowValues: false });
+  await using table = await buildLanceTable(rows, target, layout);
   const created: string[] = [];
   try {
-    const objects = await uploadFolder(table, target, { prefix: "", created });
+    const objects = await uploadFolder(table, target, created);
     const [first, ...others] = objects.toReversed();
     const dbBytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     return { dbBytes, rowCount: table.rowCount, objects: first === undefined ? [] : [first, ...others] };

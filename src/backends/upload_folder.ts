@@ -18,22 +18,20 @@ const CHUNK_BYTES = 1 << 20;
 /**
  * Uploads one file after the other; gives what was uploaded, in that order.
  *
- * @param prefix What comes in front of the names: empty, or ends in a slash.
  * @param created Takes the keys, one by one, so that the caller can remove what is there when one fails.
  */
 export async function uploadFolder(
   { path, names }: LocalFolder,
-  { store, prefix: folder, signal }: Pick<ShardTarget, "store" | "prefix" | "signal">,
-  { prefix, created }: { readonly prefix: string; readonly created: string[] },
+  { store, prefix, signal }: Pick<ShardTarget, "store" | "prefix" | "signal">,
+  created: string[],
 ): Promise<ObjectDigest[]> {
   const fs = await import("node:fs/promises");
   const chunk = new Uint8Array(CHUNK_BYTES);
   const objects: ObjectDigest[] = [];
-  for (const localName of names) {
-    const name = prefix + localName;
-    const key = `${folder}/${name}`;
+  for (const name of names) {
+    const key = `${prefix}/${name}`;
     const digest = await createDigest();
-    await using file = await fs.open(`${path}/${localName}`, "r");
+    await using file = await fs.open(`${path}/${name}`, "r");
     await using upload = await store.upload(key, { headBytes: 0, precondition: { ifNoneMatch: "*" }, signal });
     for (;;) {
       const { bytesRead } = await file.read(chunk, 0, chunk.length, null);

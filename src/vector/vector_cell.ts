@@ -195,6 +195,11 @@ export class VectorCell {
   }
 }
 
+/** Says of the cell that ends before `end` that it has no value: whoever took the value out of it. */
+export function putNoValue(bytes: Uint8Array, end: number): void {
+  bytes.fill(0xff, end - TRAILER_BYTES, end - TRAILER_BYTES + 4);
+}
+
 function wordAt(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }

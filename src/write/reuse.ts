@@ -83,6 +83,7 @@ export class Reuse implements AsyncDisposable {
   static async open(options: ReuseOptions): Promise<Reuse | null> {
     const { mode, current, manifests, backend, signal } = options;
     if (current === null || (mode === "copy" && backend.copyShard === undefined)) return null;
+    if (backend.isReproducible === false) return null;
     let opened: Reuse | undefined;
     try {
       const manifest = await manifests.loadManifest(current.ref, { signal });

@@ -6,8 +6,8 @@ import { test, type TestContext } from "node:test";
 import type { ObjectDigest, RemoteShard, SearchHit } from "../../src/backends/backend.ts";
 import { importLance } from "../../src/backends/lance_library.ts";
 import { ObjectNotFoundError } from "../../src/errors.ts";
-import { checkBytes } from "../../src/read/shard_objects.ts";
 import { PagePool } from "../../src/read/page_pool.ts";
+import { faultStore } from "../../src/testing/fault_store.ts";
 import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
 import type { SortedRows } from "../../src/rows.ts";
@@ -56,7 +56,15 @@ export function folderShard(
   },
 ): { readonly shard: RemoteShard; readonly requests: string[] } {
   const requests: string[] = [];
+  const counted = faultStore(store, {
+    fault: ({ key }) => {
+      requests.push(key);
+      return null;
+    },
+  });
   const shard: RemoteShard = {
+    store: counted,
+    key: `${prefix}/${fileName}`,
     url: `${store.url}/${prefix}/${fileName}`,
     sizeBytes: objects?.[0]?.sizeBytes ?? sizeBytes,
     keyEncoding: "u64be",
@@ -65,18 +73,13 @@ export function folderShard(
     mayHaveSidecar: false,
     pages: new PagePool(1 << 24),
     tally: { cacheHits: 0, filterHits: 0 },
-    async read(range, signal, name = fileName) {
-      requests.push(name);
-      const { parts, etag } = await store.getRanges(`${prefix}/${name}`, [range], { signal });
+    async read(range, signal) {
+      const { parts, etag } = await counted.getRanges(`${prefix}/${fileName}`, [range], { signal });
       return { bytes: parts[0]!, etag };
     },
     async load(name, signal) {
-      requests.push(name);
       try {
-        const bytes = await (await store.get(`${prefix}/${name}`, { signal })).bytes();
-        const digest = objects?.find((object) => object.name === name);
-        if (digest !== undefined) checkBytes(bytes, { url: name, digest });
-        return bytes;
+        return await (await counted.get(`${prefix}/${name}`, { signal })).bytes();
       } catch (error) {
         if (error instanceof ObjectNotFoundError) return null;
         throw error;

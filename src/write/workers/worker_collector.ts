@@ -41,9 +41,9 @@ export async function workerCollector(options: WorkerOptions): Promise<RowCollec
   const { workersMax, budget, backend, runId, storeUrl, signal, clock, replacementsMax, areShardsKnown } = options;
   const space = await options.scratch();
   const allUnderWay = new ByteBudget(budget.bytesMax, null);
-  const { url: moduleUrl, factory } = backend.module!;
+  const { url: moduleUrl, factory, options: moduleOptions = backend.spec.options } = backend.module!;
   const setup = {
-    backend: { moduleUrl, factory, options: backend.spec.options },
+    backend: { moduleUrl, factory, options: moduleOptions },
     memory: shareOf(options.memory, workersMax),
     runId,
     storeUrl,
