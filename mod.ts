@@ -63,6 +63,7 @@ export {
   type RemovedRun,
   type RemovedUpload,
 } from "./src/snapshots/clean_up.ts";
+export { memoryManifestStore, type MemoryManifestStoreOptions } from "./src/snapshots/memory_manifest_store.ts";
 export type { PreconditionPolicy } from "./src/snapshots/preconditions.ts";
 export { history, rollBack } from "./src/snapshots/history.ts";
 export { type Pin, pin, type PinOptions, unpin, type UnpinOptions } from "./src/snapshots/pins.ts";

@@ -53,4 +53,13 @@ export interface ManifestStore extends ManifestReader {
   list(limit: number, options?: RequestOptions): Promise<ManifestRef[]>;
   /** Moves the pointer to a stored manifest (roll back). */
   setCurrent(ref: string, expected: CurrentPointer | null, options?: RequestOptions): Promise<CurrentPointer>;
+  /**
+   * Removes manifests for good, all or none; those that are not there count as removed. For stores that can exclude
+   * that a manifest becomes current meanwhile; without it `cleanUp` keeps all manifests.
+   *
+   * @param expected The pointer as seen when it was decided what is old: whoever moved it since may need a manifest.
+   * @throws {PublishConflictError} when the pointer is no longer `expected`.
+   * @throws {ReaderStateError} when the current manifest is among them.
+   */
+  forget?(refs: readonly string[], expected: CurrentPointer | null, options?: RequestOptions): Promise<void>;
 }

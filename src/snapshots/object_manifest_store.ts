@@ -22,6 +22,7 @@ import type { Manifest, ManifestRef } from "./manifest.ts";
 import { writeManifest } from "./write_manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { movePointer, type PointerRetry } from "./move_pointer.ts";
+import { laterThan, nextPointer } from "./next_pointer.ts";
 import {
   loadPointer,
   loadPointerBytes,
@@ -30,7 +31,6 @@ import {
 } from "./object_manifest_reader.ts";
 import { MANIFEST_CONTENT_TYPE, parsePointer } from "./pointer.ts";
 import { isThere, refuseIfRemoving } from "./removals.ts";
-import { fieldsOfTenures, type Tenure, tenuresOf } from "./tenures.ts";
 
 export { type ManifestReaderOptions, objectManifestReader } from "./object_manifest_reader.ts";
 
@@ -230,36 +230,6 @@ function moveOf(
   signal: AbortSignal | undefined,
 ): Pick<Parameters<typeof movePointer>[0], "store" | "pointerKey" | "clock" | "retry" | "seen" | "signal"> {
   return { store, pointerKey, clock, retry: requestRetry, seen: expected, signal };
-}
-
-function laterThan(expected: CurrentPointer | null, clock: Clock): number {
-  const now = clock.nowMicros();
-  return expected === null ? now : Math.max(now, expected.publishedAtMicros + 1);
-}
-
-function nextPointer(
-  target: ManifestRef,
-  expected: CurrentPointer | null,
-  clock: Clock,
-): Omit<CurrentPointer, "version"> {
-  const earlier: Tenure[] = [];
-  if (expected !== null) {
-    // Not the target's time: its process may have been suspended since it stored the manifest.
-    const untilMicros = Math.max(target.publishedAtMicros, clock.nowMicros());
-    earlier.push({ ref: expected.ref, untilMicros }, ...tenuresOf(expected));
-  }
-  const refs = earlier.map(({ ref }) => ref);
-  const tenures = earlier.filter(({ ref }, index) => ref !== target.ref && refs.indexOf(ref) === index);
-  return { ...target, generation: nextGeneration(target, expected), ...fieldsOfTenures(tenures) };
-}
-
-/**
- * A pointer without generation was written by the Python package, perhaps over one of ours whose generation is lost.
- * The time in microseconds is above any generation that counting can have reached.
- */
-function nextGeneration({ publishedAtMicros }: ManifestRef, expected: CurrentPointer | null): number {
-  if (expected === null) return 1;
-  return expected.generation === null ? publishedAtMicros : expected.generation + 1;
 }
 
 async function list(place: Place, limit: number, request: RequestOptions): Promise<ManifestRef[]> {

@@ -65,11 +65,7 @@ const SHARDS_SQL = `CREATE TABLE shards (
  * or `custom` or a `writerInfo` holds what JSON cannot.
  */
 export async function writeManifest(manifest: Manifest): Promise<Uint8Array<ArrayBuffer>> {
-  checkForWriting(manifest);
-  const { meta, shards } = signedRows(manifest);
-  headOf(meta, refuseToWrite);
-  shardsOf(shards, { shardCount: manifest.shardCount, readRow: shardOf }, refuseToWrite);
-  for (const row of [meta, ...shards]) checkTexts(row);
+  const { meta, shards } = checkedRows(manifest, signedRows);
   return await writeDatabase([
     { name: "build_meta", sql: BUILD_META_SQL, rows: [{ rowid: 1, values: Object.values(meta) }] },
     {
@@ -81,14 +77,40 @@ export async function writeManifest(manifest: Manifest): Promise<Uint8Array<Arra
   ]) as Uint8Array<ArrayBuffer>;
 }
 
+/**
+ * The rows of a manifest as other databases may hold them, without digests.
+ *
+ * @throws {ConfigValidationError} as {@linkcode writeManifest}.
+ */
+export function manifestRows(manifest: Manifest): ManifestRows {
+  return checkedRows(manifest, plainRows);
+}
+
+/** The rows of a manifest, columns in the order of the tables. */
+export interface ManifestRows {
+  readonly meta: MetaRow;
+  readonly shards: readonly ShardRow[];
+}
+
+function checkedRows(manifest: Manifest, render: (manifest: Manifest) => ManifestRows): ManifestRows {
+  checkForWriting(manifest);
+  const { meta, shards } = render(manifest);
+  headOf(meta, refuseToWrite);
+  shardsOf(shards, { shardCount: manifest.shardCount, readRow: shardOf }, refuseToWrite);
+  for (const row of [meta, ...shards]) checkTexts(row);
+  return { meta, shards };
+}
+
+function plainRows(manifest: Manifest): ManifestRows {
+  return { meta: buildMetaRow(manifest), shards: manifest.shards.map(shardRow) };
+}
+
 type MetaRow = Readonly<Record<string, SqlValue>>;
 type ShardRow = MetaRow & { readonly db_id: number };
 
 /** The rows with their digests, where the manifest is one of ours. */
-function signedRows(manifest: Manifest): { meta: MetaRow; shards: ShardRow[] } {
-  if (ownFields(manifest.custom) === undefined) {
-    return { meta: buildMetaRow(manifest), shards: manifest.shards.map(shardRow) };
-  }
+function signedRows(manifest: Manifest): ManifestRows {
+  if (ownFields(manifest.custom) === undefined) return plainRows(manifest);
   const record = rowsRecord(manifest);
   const shards = manifest.shards.map((shard) =>
     record === null ? shardRow(shard) : signed(
