@@ -6,7 +6,7 @@ import { CorruptFileError, ReaderStateError } from "../errors.ts";
 import { PageCache } from "../sqlite/page_cache.ts";
 import { parseFileHeader } from "../sqlite/file_header.ts";
 import { FILE_HEADER_BYTES } from "../sqlite/format.ts";
-import type { PageSource } from "../sqlite/page_source.ts";
+import type { PageSource, RunOptions } from "../sqlite/page_source.ts";
 
 /** How {@linkcode filePages} reads. */
 export interface FilePagesOptions {
@@ -14,13 +14,16 @@ export interface FilePagesOptions {
   readonly cacheBytesMax?: number;
 }
 
-/** Reads `lengthBytes` bytes at an offset, fewer only at the end of the file. */
-type ReadAt = (offset: number, lengthBytes: number) => Uint8Array<ArrayBuffer>;
+/** Reads `lengthBytes` bytes at an offset, fewer only at the end of the file; into `room` if it has enough of it. */
+type ReadAt = (offset: number, lengthBytes: number, room?: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
 
 /** Pages of an open file. Close it when it is read no more; reading after that fails. */
 export class FilePages implements PageSource, AsyncDisposable {
   readonly pageSizeBytes: number;
   readonly pageCount: number;
+  /** More would be out of the processor's caches before it is used. */
+  readonly runBytes: number = 1 << 20;
+  readonly canReuseRuns = true;
   readonly #readAt: ReadAt;
   readonly #close: () => void;
   readonly #cache: PageCache;
@@ -60,10 +63,10 @@ export class FilePages implements PageSource, AsyncDisposable {
   }
 
   // deno-lint-ignore require-await -- the interface is for sources that wait
-  async loadRun(firstPage: number, pageCount: number): Promise<Uint8Array> {
+  async loadRun(firstPage: number, pageCount: number, { room }: RunOptions): Promise<Uint8Array> {
     if (!this.#isOpen) throw new ReaderStateError("Cannot read pages of a file that was closed");
     const offset = (firstPage - 1) * this.pageSizeBytes;
-    const run = this.#readAt(offset, pageCount * this.pageSizeBytes);
+    const run = this.#readAt(offset, pageCount * this.pageSizeBytes, room);
     if (run.byteLength === pageCount * this.pageSizeBytes) return run;
     const end = offset + run.byteLength;
     throw new CorruptFileError(`Cannot read page ${firstPage} and more of the file: it ends after ${end} bytes`, end);
@@ -87,8 +90,9 @@ export class FilePages implements PageSource, AsyncDisposable {
 export async function filePages(path: string, options: FilePagesOptions = {}): Promise<FilePages> {
   const { closeSync, fstatSync, openSync, readSync } = await import("node:fs");
   const descriptor = openSync(path, "r");
-  function readAt(offset: number, lengthBytes: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(lengthBytes);
+  function readAt(offset: number, lengthBytes: number, room?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const isEnough = room !== undefined && room.length >= lengthBytes;
+    const bytes = isEnough ? room.subarray(0, lengthBytes) : new Uint8Array(lengthBytes);
     let filled = 0;
     while (filled < lengthBytes) {
       const count = readSync(descriptor, bytes, filled, lengthBytes - filled, offset + filled);

@@ -53,7 +53,7 @@ function withRuns(shard: RemoteShard, { pages, guard }: OpenShard): PageSource {
     load: (pageNumber, signal) => pages.load(pageNumber, signal),
     loadMany: (pageNumbers, signal) => pages.loadMany(pageNumbers, signal),
     chain: (firstPage, count) => pages.chain(firstPage, count),
-    async loadRun(firstPage, count, signal) {
+    async loadRun(firstPage, count, { signal }) {
       const offset = (firstPage - 1) * pageSizeBytes;
       const { bytes, etag } = await shard.read({ offset, lengthBytes: count * pageSizeBytes }, signal);
       pages.accept(etag);

@@ -18,11 +18,7 @@ export interface PageConsumer {
 }
 
 /** Gives a consumer its pages as far as they are at hand: among those that were just loaded, or in the source. */
-export function feedAtHand(
-  shape: TreeShape,
-  consumer: PageConsumer,
-  loaded?: Pick<ReadonlyMap<number, Uint8Array>, "get">,
-): void {
+export function feedAtHand(shape: TreeShape, consumer: PageConsumer, loaded?: ReadonlyMap<number, Uint8Array>): void {
   const { source, pageSizeBytes } = shape;
   const whole = source.contiguous;
   while (consumer.wanted !== 0) {

@@ -4,6 +4,13 @@
  */
 import { parseFileHeader } from "./file_header.ts";
 
+/** How a run of pages is loaded. */
+export interface RunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Room that the pages may be put into, if it is as long or longer; the caller does not need it any more. */
+  readonly room?: Uint8Array<ArrayBuffer> | undefined;
+}
+
 /**
  * Pages of one database file that does not change. Pages are counted from 1; only numbers from 1 to `pageCount` are
  * asked for. Pages are exactly `pageSizeBytes` long and must never be written to again once they were given out.
@@ -24,8 +31,12 @@ export interface PageSource {
   load(pageNumber: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** Several distinct pages in few requests, in the order asked for. */
   loadMany?(pageNumbers: readonly number[], signal?: AbortSignal): Promise<Uint8Array[]>;
+  /** Whether what `loadRun` gave may be handed back to it as room. */
+  readonly canReuseRuns?: boolean;
+  /** How many bytes are worth loading at once, where many are wanted. Default: several megabytes. */
+  readonly runBytes?: number;
   /** Consecutive pages in one piece, for once: they are kept nowhere. Missing where that saves nothing. */
-  loadRun?(firstPage: number, pageCount: number, signal?: AbortSignal): Promise<Uint8Array>;
+  loadRun?(firstPage: number, pageCount: number, options: RunOptions): Promise<Uint8Array>;
   /**
    * Pages that an overflow chain is likely to consist of, from its first page on: what is worth loading together. They
    * may be fewer or others than they turn out to be.

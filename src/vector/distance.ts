@@ -43,7 +43,7 @@ export type Scorer = (vectors: Float32Array, scores: Float32Array) => void;
  */
 export function scorerOf(query: Float32Array, { dim, metric }: SearchedSpace): Scorer {
   checkQuery(query, { dim, metric });
-  const own = query.slice();
+  const own = Float64Array.from(query);
   if (metric === "l2") return (vectors, scores) => scoreL2(own, vectors, scores);
   const norm = Math.sqrt(own.reduce((sum, number) => sum + number * number, 0));
   return (vectors, scores) => scoreCosine(own, { vectors, scores, norm });
@@ -60,16 +60,17 @@ function checkQuery(query: Float32Array, { dim, metric }: SearchedSpace): void {
   if (!isLong) throw wrong('with metric "cosine" it must not be zero', "a vector of no length");
 }
 
-function scoreL2(query: Float32Array, vectors: Float32Array, scores: Float32Array): void {
+function scoreL2(query: Float64Array, vectors: Float32Array, scores: Float32Array): void {
   const dim = query.length;
   const whole = dim - dim % 4;
-  for (let row = 0, at = 0; row < scores.length; row++) {
+  for (let row = 0; row < scores.length; row++) {
+    const start = row * dim;
     let a = 0;
     let b = 0;
     let c = 0;
     let d = 0;
-    let i = 0;
-    for (; i < whole; i += 4, at += 4) {
+    for (let i = 0; i < whole; i += 4) {
+      const at = start + i;
       const da = vectors[at]! - query[i]!;
       const db = vectors[at + 1]! - query[i + 1]!;
       const dc = vectors[at + 2]! - query[i + 2]!;
@@ -79,8 +80,8 @@ function scoreL2(query: Float32Array, vectors: Float32Array, scores: Float32Arra
       c += dc * dc;
       d += dd * dd;
     }
-    for (; i < dim; i++, at++) {
-      const difference = vectors[at]! - query[i]!;
+    for (let i = whole; i < dim; i++) {
+      const difference = vectors[start + i]! - query[i]!;
       a += difference * difference;
     }
     const score = Math.sqrt(a + b + c + d);
@@ -89,28 +90,28 @@ function scoreL2(query: Float32Array, vectors: Float32Array, scores: Float32Arra
 }
 
 function scoreCosine(
-  query: Float32Array,
+  query: Float64Array,
   { vectors, scores, norm }: { vectors: Float32Array; scores: Float32Array; norm: number },
 ): void {
   const dim = query.length;
   const whole = dim - dim % 2;
-  for (let row = 0, at = 0; row < scores.length; row++) {
+  for (let row = 0; row < scores.length; row++) {
+    const start = row * dim;
     let dotA = 0;
     let dotB = 0;
     let sumA = 0;
     let sumB = 0;
-    let i = 0;
-    for (; i < whole; i += 2, at += 2) {
-      const a = vectors[at]!;
-      const b = vectors[at + 1]!;
+    for (let i = 0; i < whole; i += 2) {
+      const a = vectors[start + i]!;
+      const b = vectors[start + i + 1]!;
       dotA += a * query[i]!;
       dotB += b * query[i + 1]!;
       sumA += a * a;
       sumB += b * b;
     }
-    for (; i < dim; i++, at++) {
-      const a = vectors[at]!;
-      dotA += a * query[i]!;
+    if (whole < dim) {
+      const a = vectors[start + whole]!;
+      dotA += a * query[whole]!;
       sumA += a * a;
     }
     const score = 1 - (dotA + dotB) / (norm * Math.sqrt(sumA + sumB));
