@@ -7,6 +7,7 @@ import type { JsonObject } from "../bytes/python_json.ts";
 import { ConfigValidationError, ObjectNotFoundError, StoreError } from "../errors.ts";
 import { backendOf } from "../registry.ts";
 import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
+import { isVectorOnly } from "../snapshots/vector_fields.ts";
 import type { ByteRange } from "../stores/store.ts";
 import type { Requests } from "./requests.ts";
 import { type FullShard, locateShard, type ShardObject, type ShardPlace } from "./shard_objects.ts";
@@ -27,16 +28,31 @@ const HEAD: ByteRange = { offset: 0, lengthBytes: 16 };
 /**
  * The engine that a snapshot's shards are read with.
  *
- * Manifests of the Python package with neither sidecars nor vectors do not name it: one GET for `shard.db` of a shard
- * tells, and another one for a manifest of SlateDB where that is missing. Where the lengths of shards cannot be those
- * of SQLite files the first one is saved.
+ * Manifests of the Python package with neither sidecars nor vectors, or with vectors only, do not name it: one GET for
+ * `shard.db` of a shard tells, and for rows another one for a manifest of SlateDB where that is missing. Where the
+ * lengths of shards cannot be those of SQLite files the first one is saved.
  *
  * @throws {DbAdapterError} for an engine that this version does not have; the store's errors.
  */
 export async function engineOf(manifest: Manifest, place: EnginePlace): Promise<Backend> {
   const { custom } = manifest;
-  if (isNamed(custom) || !await isSlatedb(manifest, place)) return backendOf(manifest);
-  return backendOf({ ...manifest, custom: { ...custom, shardyfusion: { backend: { name: "slatedb" } } } });
+  let name: string | null = null;
+  if (isUnnamedVectors(manifest)) name = await isSqliteVec(manifest, place) ? null : "lancedb";
+  else if (!isNamed(custom) && await isSlatedb(manifest, place)) name = "slatedb";
+  return backendOf(name === null ? manifest : { custom: { ...custom, shardyfusion: { backend: { name } } } });
+}
+
+/** Whether the Python package wrote vectors without rows: then nothing in the manifest says which engine it took. */
+function isUnnamedVectors(manifest: Manifest): boolean {
+  const { shardyfusion, vector } = manifest.custom;
+  return shardyfusion === undefined && isVectorOnly(manifest) && (vector as JsonObject)["backend"] === undefined;
+}
+
+async function isSqliteVec(manifest: Manifest, place: EnginePlace): Promise<boolean> {
+  const shard = await anyShard(manifest, place.signal);
+  if (shard === null) return true;
+  const mayBeSqlite = manifest.shards.every(({ dbBytes }) => dbBytes % PAGE_BYTES_MIN === 0);
+  return mayBeSqlite && await isThere(manifest, shard, { ...place, fileName: SQLITE_FILE });
 }
 
 /** Whether the manifest says of which engine the shards are. */

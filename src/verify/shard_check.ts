@@ -7,6 +7,7 @@ import { GUARD_FILE } from "../backends/guard.ts";
 import { ConfigValidationError, CorruptFileError } from "../errors.ts";
 import { type FullShard, locateShard, type ShardObject, type ShardPlace } from "../read/shard_objects.ts";
 import type { Router } from "../routing/router.ts";
+import { isVectorOnly } from "../snapshots/vector_fields.ts";
 import { ownFields } from "../snapshots/manifest_digest.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import { compareSidecar, openGuard, openSidecar } from "./companion_check.ts";
@@ -21,7 +22,7 @@ const SIDECAR_FILE = "shard.sidecar";
 const SQLITE_ENGINES = ["sqlite", "native-sqlite", "sqlite-vec"];
 
 /** Engines whose shards are folders of objects. */
-const FOLDER_ENGINES = ["slatedb"];
+const FOLDER_ENGINES = ["slatedb", "lancedb", "composite"];
 
 /** What checking a shard takes. */
 export interface ShardMeans extends ContentMeans, Pick<ShardPlace, "store" | "resolveStore"> {
@@ -50,7 +51,7 @@ async function checkFullShard(shard: FullShard, means: ShardMeans): Promise<void
   const note = (text: string): void => findings.note(text, shard.shardId);
   const isFolder = FOLDER_ENGINES.includes(backend.spec.name);
   // The Python package states no length of such folders, or that of an earlier state.
-  const recordedBytes = isFolder ? sumOf(objects) ?? shard.dbBytes : sizeBytes;
+  const recordedBytes = isFolder ? sumOf(objects, backend) ?? shard.dbBytes : sizeBytes;
   if (recordedBytes !== shard.dbBytes) {
     const message =
       `the manifest says that the file is ${shard.dbBytes} bytes long, and records ${recordedBytes} bytes`;
@@ -87,7 +88,7 @@ async function checkFullShard(shard: FullShard, means: ShardMeans): Promise<void
       note(`pages of the engine "${backend.spec.name}"`);
       await checkOtherFile(file, { rows, backend, signal: means.signal });
     }
-    rows.finish();
+    if (!isVectorOnly(means.manifest)) rows.finish();
   } catch (error) {
     if (!(error instanceof CorruptFileError)) throw error;
     report("structure", error.message, error.byteOffset);
@@ -109,7 +110,7 @@ async function checkShardFolder(object: ShardObject, shard: FullShard, means: Sh
       reporter: (name) => reporter(means, [shard.shardId, folder + name]),
       note: (text) => findings.note(text, shard.shardId),
     }, means);
-    rows.finish();
+    if (!isVectorOnly(means.manifest)) rows.finish();
   } catch (error) {
     if (!(error instanceof CorruptFileError)) throw error;
     report("structure", error.message, error.byteOffset);
@@ -118,8 +119,9 @@ async function checkShardFolder(object: ShardObject, shard: FullShard, means: Sh
   }
 }
 
-function sumOf(objects: readonly ObjectDigest[] | undefined): number | undefined {
-  return objects?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+function sumOf(objects: readonly ObjectDigest[] | undefined, { spec }: Backend): number | undefined {
+  // Of two engines each counts in its own way: with SQLite files, their companions do not count.
+  return spec.name === "composite" ? undefined : objects?.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 async function checkSqliteFile(file: KeptFile, rules: Parameters<typeof checkDatabase>[1]): Promise<void> {

@@ -3,12 +3,12 @@
  * @module
  */
 import type { Backend } from "../backends/backend.ts";
-import type { JsonObject } from "../bytes/python_json.ts";
 import { ConfigValidationError, DbAdapterError } from "../errors.ts";
 import { engineOf } from "../read/snapshot_engine.ts";
 import type { Router } from "../routing/router.ts";
 import { routerOf } from "../routing/router_of.ts";
 import { ownFields } from "../snapshots/manifest_digest.ts";
+import { isVectorOnly } from "../snapshots/vector_fields.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { ReadableStore } from "../stores/store.ts";
 import { loadNamedManifest, type NamedManifest } from "./named_manifest.ts";
@@ -167,15 +167,7 @@ async function backendFor(
   { backend: given, resolveStore, signal }: CheckedVerifyOptions,
   findings: Findings,
 ): Promise<Backend | null> {
-  const { vector } = manifest.custom;
-  if (given === undefined && typeof vector === "object" && vector !== null && !Array.isArray(vector)) {
-    const { unified, backend, kv_backend: keyValueBackend } = vector as JsonObject;
-    // Of composite shards the manifest states the length of both parts together.
-    if (!unified || backend !== keyValueBackend) {
-      findings.note(unified ? "shards, as each is made by two engines" : "shards, as they have vectors only");
-      return null;
-    }
-  }
+  if (isVectorOnly(manifest)) findings.note("vectors one by one: their files are compared with what is recorded");
   try {
     return given ?? await engineOf(manifest, { store, resolveStore, signal });
   } catch (error) {
