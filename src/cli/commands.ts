@@ -13,6 +13,7 @@ import { multigetCommand } from "./commands/multiget.ts";
 import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routeCommand } from "./commands/route.ts";
+import { searchCommand } from "./commands/search.ts";
 import { shardsCommand } from "./commands/shards.ts";
 import { verifyCommand } from "./commands/verify.ts";
 
@@ -21,6 +22,7 @@ export const COMMANDS: readonly CliCommand[] = Object.freeze([
   buildCommand,
   getCommand,
   multigetCommand,
+  searchCommand,
   infoCommand,
   shardsCommand,
   routeCommand,

@@ -19,7 +19,7 @@ interface Vector {
 const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
 const { cases }: { cases: Vector[] } = JSON.parse(readFileSync(`${fixtures}vectors/cli_vectors.json`, "utf8"));
 
-const LATER = ["exec", "search"];
+const LATER = ["exec"];
 /** The fixtures `history` and `cleanup` were made on that day: the day after, they are old enough to be removed. */
 const clock = new ManualClock(Date.UTC(2026, 10, 22) * 1000);
 

@@ -14,7 +14,6 @@ import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
 import { recallAtK } from "../../src/testing/recall.ts";
 import { readNpy } from "../../src/vector/npy.ts";
-import type { VectorMetric } from "../../src/vector/vector_cell.ts";
 import { writeSnapshot, type WriteSnapshotOptions } from "../../src/write/mod.ts";
 import { contextOf, type NotedKey, seriesInMemory, temporaryFolder } from "../read/fixture_snapshots.ts";
 import { fixtureJson } from "../snapshots/fixture_manifests.ts";
@@ -40,7 +39,7 @@ const rows: readonly Row[] = Array.from({ length: ROWS }, (_, id) => ({
 function options(
   store: ObjectStore,
   sharding: Sharding,
-  { dim = DIM, metric = "l2" as VectorMetric } = {},
+  { dim = DIM, metric = "l2" as "l2" | "cosine" } = {},
 ): WriteSnapshotOptions<Row> {
   return {
     store,

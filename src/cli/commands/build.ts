@@ -21,6 +21,7 @@ import { formatOf, INPUT_FORMATS, readRows } from "../read_rows.ts";
 import { fieldLines } from "../result.ts";
 import { celColumns, celShardingOf } from "../routing_columns.ts";
 import { parseValueChoice, type Row, type RowShape } from "../row_shape.ts";
+import { declareVectorOptions, type VectorPlan, vectorPlanOf } from "../vector_options.ts";
 
 /** Builds and publishes. When anything is wrong nothing is published, and nothing is left behind. */
 export const buildCommand: CliCommand = {
@@ -51,6 +52,7 @@ export const buildCommand: CliCommand = {
       .option("--db-path-template <template>", "folder of one shard (db={db_id:05d})")
       .option("--custom <json>", "fields of your own for the manifest")
       .option("--quiet", "no progress on stderr");
+    declareVectorOptions(command);
     declarePublishOptions(command);
   },
   run,
@@ -59,9 +61,10 @@ export const buildCommand: CliCommand = {
 async function run(context: CommandContext): Promise<number> {
   const { args, options, io, signal, clock } = context;
   const [path = "-"] = args;
-  const shape = shapeOf(options);
+  const vectors = await vectorPlanOf(options).catch(asUsageError);
+  const shape = shapeOf(options, vectors);
   const format = choiceOption(options, "--format", INPUT_FORMATS) ?? formatOf(path);
-  const plan = usageErrors(() => writeOptionsOf(options));
+  const plan = usageErrors(() => writeOptionsOf(options, vectors));
   const location = await context.location();
   const { pointerKey } = location;
   const store = requireObjectStore(location);
@@ -103,20 +106,24 @@ function report(context: CommandContext, { runId, shardCount, manifestRef, stats
   context.print({ fields, text: () => fieldLines(fields) });
 }
 
-function shapeOf(options: OptionTexts): RowShape {
+function shapeOf(options: OptionTexts, vectors: VectorPlan | null): RowShape {
   const keyColumn = textOption(options, "--key");
   if (keyColumn === undefined) throw new UsageError("Missing option '--key'.");
   return {
     keyColumn,
     value: parseValueChoice(textOption(options, "--value")),
     keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
-    celColumns: Object.fromEntries(Object.entries(celColumns(options)).filter(([name]) => name !== "key")),
+    celColumns: Object.fromEntries([
+      // As text in CSV, and in NDJSON as they are.
+      ...(vectors?.columns ?? []).map((name) => [name, "string"]),
+      ...Object.entries(celColumns(options)).filter(([name]) => name !== "key"),
+    ]),
   };
 }
 
 type WritePlan = Omit<WriteSnapshotOptions<Row>, "store">;
 
-function writeOptionsOf(options: OptionTexts): WritePlan {
+function writeOptionsOf(options: OptionTexts, vectors: VectorPlan | null): WritePlan {
   const bytesMax = integerOption(options, "--memory-bytes", 1);
   const rowsPerSecond = numberOption(options, "--rows-per-second");
   const bytesPerSecond = numberOption(options, "--bytes-per-second");
@@ -124,14 +131,15 @@ function writeOptionsOf(options: OptionTexts): WritePlan {
   const pageSizeBytes = textOption(options, "--page-size") === "auto"
     ? "auto"
     : integerOption(options, "--page-size", 1);
-  const sharding = shardingOf(options);
+  const sharding = vectors?.sharding ?? shardingOf(options);
   return {
     sharding,
     key: (row) => row.key,
-    value: (row) => row.value,
+    value: vectors?.isVectorOnly ? undefined : (row) => row.value,
     columns: sharding.kind === "cel" ? (row) => row.columns : undefined,
     keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
     backend: sqliteBackend({ pageSizeBytes }),
+    ...vectors?.write,
     memory: bytesMax === undefined ? undefined : { bytesMax },
     rateLimit: isLimited ? { rowsPerSecond, bytesPerSecond } : undefined,
     runId: textOption(options, "--run-id"),
@@ -173,7 +181,11 @@ function usageErrors<T>(check: () => T): T {
   try {
     return check();
   } catch (error) {
-    if (error instanceof ConfigValidationError) throw new UsageError(error.message);
-    throw error;
+    return asUsageError(error);
   }
+}
+
+function asUsageError(error: unknown): never {
+  if (error instanceof ConfigValidationError) throw new UsageError(error.message);
+  throw error;
 }
