@@ -10,6 +10,7 @@ import type { JsonValue } from "../../src/bytes/python_json.ts";
 import { CorruptFileError } from "../../src/errors.ts";
 import { PagePool } from "../../src/read/page_pool.ts";
 import type { KeyEncoding } from "../../src/routing/key.ts";
+import { memoryStore } from "../../src/stores/memory_store.ts";
 import type { VectorId } from "../../src/vector/vector_cell.ts";
 import { fromHex, type NotedKey, seriesPath } from "../read/fixture_snapshots.ts";
 import { filesUnder, fixtureBytes, fixtureJson } from "../snapshots/fixture_manifests.ts";
@@ -65,6 +66,9 @@ export function remoteShard({ files, objects, keyEncoding = "u64be" }: Folder, c
   };
   const shard: RemoteShard = {
     url: "memory:///series/shard.db",
+    // Only folders are read by these.
+    store: memoryStore(),
+    key: "shard.db",
     sizeBytes: whole.length,
     keyEncoding,
     objects,
