@@ -24,6 +24,7 @@ export type { JsonObject, JsonValue } from "./src/bytes/python_json.ts";
 export type { Clock } from "./src/clock.ts";
 export * from "./src/errors.ts";
 export type { EventMap, EventSink, ShardyfusionEvent } from "./src/events.ts";
+export type { SpanAttributes, SpanName, SpanStart, SpanWork, Tracer } from "./src/spans.ts";
 export type { Backend, BackendSpec, SearchHit } from "./src/backends/backend.ts";
 export { sqliteBackend, type SqliteBackendOptions } from "./src/backends/sqlite_backend.ts";
 export type { Key, KeyEncoding } from "./src/routing/key.ts";

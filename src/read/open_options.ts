@@ -3,6 +3,7 @@
  * @module
  */
 import {
+  anyFunction,
   checkFields,
   type FieldCheck,
   integerFrom,
@@ -18,6 +19,7 @@ const checks: Readonly<Record<string, FieldCheck>> = {
   backend: optional(objectOf("a backend such as sqliteBackend()", "spec", "openShard")),
   access: optional(oneOf("auto", "memory", "download", "range", "hydrate")),
   cacheDir: optional(nonEmptyString),
+  tracer: optional(anyFunction),
   hydrate: optional(objectOf("{ bytesPerSecond?, diskBytesMax?, partBytes?, shardsAtOnce? }")),
   poolSize: optional(integerFrom(1)),
   pin: optional(pinCheck),

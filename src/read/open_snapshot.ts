@@ -10,6 +10,7 @@ import { openManifest } from "../snapshots/lazy_manifest.ts";
 import { objectManifestReader, objectManifestStore } from "../snapshots/object_manifest_store.ts";
 import { isVectorOnly } from "../snapshots/vector_fields.ts";
 import { isObjectStore } from "../stores/store.ts";
+import { tracedStore } from "./traced_store.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { loadCurrentManifest } from "./current_manifest.ts";
 import { hedged } from "./hedged.ts";
@@ -109,13 +110,24 @@ function lazily({ access, backend }: CheckedOptions): boolean {
  * ```
  */
 export async function openSnapshot(options: OpenSnapshotOptions): Promise<SnapshotReader> {
-  const checked = checkOpenOptions(options);
+  const checked = withTracedStores(checkOpenOptions(options));
   const source = new SnapshotSource(checked, parts);
   const { rateLimit, clock, onEvent } = checked;
   const limiter = rateLimit === undefined
     ? null
     : new RateLimiter({ rowsPerSecond: rateLimit.keysPerSecond }, clock, onEvent);
   return new SnapshotReader(new ReaderState(source, await source.openFirst(), { options: checked, limiter }));
+}
+
+/** Requests for ranges are spans of the lookups that send them. */
+function withTracedStores(options: CheckedOptions): CheckedOptions {
+  const { tracer, store, resolveStore } = options;
+  if (tracer === undefined) return options;
+  return {
+    ...options,
+    store: tracedStore(store, tracer),
+    resolveStore: resolveStore && ((url) => tracedStore(resolveStore(url), tracer)),
+  };
 }
 
 /** The file could not be loaded, as the runtime lacks the modules that it needs. */

@@ -17,8 +17,6 @@ export class ReaderState {
   readonly source: SnapshotSource;
   readonly emit: EventSink;
   readonly limiter: KeyLimiter | null;
-  /** Whether lookups are measured or have to wait; those that are not are done sooner. */
-  readonly isObserved: boolean;
   /** Keys looked up. */
   lookUps = 0;
   /** Handles that are open. */
@@ -41,7 +39,6 @@ export class ReaderState {
     this.limiter = limiter;
     this.#active = first;
     this.emit = guardedEventSink(options.onEvent);
-    this.isObserved = options.onEvent !== undefined || limiter !== null;
     this.emit({ name: "reader.initialized", payload: {} });
   }
 

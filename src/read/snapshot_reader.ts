@@ -3,8 +3,12 @@
  * @module
  */
 import { ConfigValidationError, UnknownRoutingTokenError } from "../errors.ts";
+import type { ShardyfusionEvent } from "../events.ts";
 import { shown } from "../option_fields.ts";
 import { encodeKey, type Key } from "../routing/key.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
+import { hasVectors } from "../snapshots/vector_fields.ts";
+import { traced } from "../spans.ts";
 import { BorrowedShard } from "./borrowed_shard.ts";
 import type { Generation } from "./generation.ts";
 import { KeyReader } from "./key_reader.ts";
@@ -27,11 +31,19 @@ export type WarmTarget<K extends Key = Key> = Iterable<K> | { readonly shards: I
 // The one subclass outside of errors: what is here would not fit the bundle of a reader at the edge.
 export class SnapshotReader extends KeyReader {
   readonly #state: ReaderState;
+  /** Whether lookups are measured or have to wait; those that are not are done sooner. */
+  readonly #isObserved: boolean;
 
   /** Use `openSnapshot`. */
   constructor(state: ReaderState) {
     super(state);
     this.#state = state;
+    const { options: { onEvent, tracer }, limiter } = state;
+    this.#isObserved = onEvent !== undefined || tracer !== undefined || limiter !== null;
+    this.#tellOfVectors(({ s3Prefix, shardCount }) => ({
+      name: "vector.reader.initialized",
+      payload: { "s3_prefix": s3Prefix, "num_shards": shardCount },
+    }));
   }
 
   /**
@@ -56,7 +68,7 @@ export class SnapshotReader extends KeyReader {
 
   /** As above; waits for its turn where a rate limit is set, and tells the events. */
   override get(key: Key, options?: LookUpOptions): Promise<Uint8Array | null> {
-    return this.#state.isObserved ? this.#observedGet(key, options) : super.get(key, options);
+    return this.#isObserved ? this.#observedGet(key, options) : super.get(key, options);
   }
 
   /** As above; waits for its turn where a rate limit is set, and tells the events. */
@@ -64,13 +76,16 @@ export class SnapshotReader extends KeyReader {
     keys: Iterable<K>,
     options: ManyLookUpOptions<K> = {},
   ): Promise<Map<K, Uint8Array | null>> {
-    const { options: { clock }, limiter, emit } = this.#state;
+    const { options: { clock, tracer }, limiter, emit } = this.#state;
     const startedMs = clock.monotonicMs();
     this.#state.use();
     options.signal?.throwIfAborted();
     const distinct = new Set(keys);
-    await limiter?.acquire(distinct.size, 0, options.signal);
-    const values = await super.getMany(distinct, options);
+    const attributes = { "num_keys": distinct.size };
+    const values = await traced(tracer, { name: "shardyfusion.get_many", attributes }, async () => {
+      await limiter?.acquire(distinct.size, 0, options.signal);
+      return await super.getMany(distinct, options);
+    });
     const durationMs = Math.round(clock.monotonicMs() - startedMs);
     emit({ name: "reader.multi_get", payload: { duration_ms: durationMs, num_keys: values.size } });
     return values;
@@ -120,7 +135,12 @@ export class SnapshotReader extends KeyReader {
    */
   async search(query: ArrayLike<number>, options: VectorSearchOptions = {}): Promise<VectorSearchResult> {
     const { searchSnapshot } = await import("./search_snapshot.ts");
-    return await searchSnapshot(this.#state, query, options);
+    const { tracer } = this.#state.options;
+    return await traced(tracer, { name: "shardyfusion.search", attributes: {} }, async (note) => {
+      const found = await searchSnapshot(this.#state, query, options);
+      note({ "num_shards_queried": found.shardsQueried, "num_results": found.results.length });
+      return found;
+    });
   }
 
   /**
@@ -220,12 +240,40 @@ export class SnapshotReader extends KeyReader {
     return healthOf(active, { nowMicros: clock.nowMicros(), isClosed, staleAfterMs: options.staleAfterMs });
   }
 
+  /** As above. */
+  override async refresh(options: { readonly signal?: AbortSignal } = {}): Promise<boolean> {
+    const changed = await super.refresh(options);
+    if (changed) {
+      const payload = { "manifest_ref": this.#state.active.manifestRef };
+      this.#tellOfVectors(() => ({ name: "vector.reader.refreshed", payload }));
+    }
+    return changed;
+  }
+
+  /** As above. */
+  override close(): Promise<void> {
+    const wasClosed = this.#state.isClosed;
+    const closing = super.close();
+    if (!wasClosed) this.#tellOfVectors(() => ({ name: "vector.reader.closed", payload: {} }));
+    return closing;
+  }
+
+  /** Tells a second time what readers of vectors tell, where the snapshot has any. */
+  #tellOfVectors(eventOf: (manifest: Manifest) => ShardyfusionEvent): void {
+    const { emit, active: { manifest }, options: { onEvent } } = this.#state;
+    if (onEvent !== undefined && hasVectors(manifest)) emit(eventOf(manifest));
+  }
+
   async #observedGet(key: Key, options: LookUpOptions | undefined): Promise<Uint8Array | null> {
-    const { options: { clock }, limiter, emit } = this.#state;
+    const { options: { clock, tracer }, limiter, emit } = this.#state;
     const startedMs = clock.monotonicMs();
     this.#state.use();
-    await limiter?.acquire(1, 0, options?.signal);
-    const value = await super.get(key, options);
+    const value = await traced(tracer, { name: "shardyfusion.get", attributes: {} }, async (note) => {
+      await limiter?.acquire(1, 0, options?.signal);
+      const value = await super.get(key, options);
+      note({ found: value !== null });
+      return value;
+    });
     const durationMs = Math.round(clock.monotonicMs() - startedMs);
     emit({ name: "reader.get", payload: { duration_ms: durationMs, found: value !== null } });
     return value;

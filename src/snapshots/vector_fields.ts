@@ -48,8 +48,13 @@ export interface VectorFields {
 }
 
 /** Whether a snapshot has vectors and no keys. */
-export function isVectorOnly({ custom: { vector } }: Pick<Manifest, "custom">): boolean {
-  return isJsonObject(vector) && Object.keys(vector).length > 0 && !vector["unified"];
+export function isVectorOnly(manifest: Pick<Manifest, "custom">): boolean {
+  return hasVectors(manifest) && !(manifest.custom["vector"] as JsonObject)["unified"];
+}
+
+/** Whether a snapshot has vectors, with keys or without. */
+export function hasVectors({ custom: { vector } }: Pick<Manifest, "custom">): boolean {
+  return isJsonObject(vector) && Object.keys(vector).length > 0;
 }
 
 /**
@@ -58,8 +63,8 @@ export function isVectorOnly({ custom: { vector } }: Pick<Manifest, "custom">): 
  * @throws {ConfigValidationError} when it says too little, or what this version does not know.
  */
 export function vectorFieldsOf({ custom, runId }: Pick<Manifest, "custom" | "runId">): VectorFields | null {
-  const { vector } = custom;
-  if (!isJsonObject(vector) || Object.keys(vector).length === 0) return null;
+  if (!hasVectors({ custom })) return null;
+  const vector = custom["vector"] as JsonObject;
   const field = readerOf(vector, (problem, path) => {
     throw new ConfigValidationError(`Cannot search snapshot "${runId}" as in its manifest ${problem}`, path);
   }, "vector.");

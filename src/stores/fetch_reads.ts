@@ -27,6 +27,8 @@ export interface FetchReadsOptions {
   ): Promise<Response>;
   /** Tries per request, the first included. @default {3} */
   readonly attemptsMax?: number | undefined;
+  /** Told when a try fails for a moment, with the wait before the next one; null: it was the last one. Never throws. */
+  readonly onFailure?: ((attempt: number, delayMs: number | null) => void) | undefined;
 }
 
 /** A body up to this length is read where only a range of it was wanted; longer ones up to four times the range. */
@@ -122,7 +124,7 @@ class FetchReads implements ReadableStore {
   /** Asks until there is an answer that can be taken, or a try fails for good. */
   async #ask<T>(key: string, { headers, signal, statuses, response, take }: Asked<T>): Promise<T> {
     requireKey(key);
-    const { send, attemptsMax = 3 } = this.#options;
+    const { send, onFailure, attemptsMax = 3 } = this.#options;
     const url = `${this.url}/${key}`;
     for (let attempt = 0, answer = response;; attempt++, answer = undefined) {
       let delayMs = DELAY_MS * 2 ** attempt;
@@ -135,7 +137,10 @@ class FetchReads implements ReadableStore {
         throw await statusError(url, answer);
       } catch (thrown) {
         const error = requestError(thrown, { url, signal });
-        if (!(error instanceof StoreError && error.retryable && attempt + 1 < attemptsMax)) throw error;
+        if (!(error instanceof StoreError && error.retryable)) throw error;
+        const isLast = attempt + 1 >= attemptsMax;
+        onFailure?.(attempt + 1, isLast ? null : delayMs);
+        if (isLast) throw error;
       }
       await sleep(delayMs, signal);
     }

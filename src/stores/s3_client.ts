@@ -6,6 +6,7 @@ import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
 import { ConfigValidationError, MissingLibraryError } from "../errors.ts";
 import { environment, environmentCredentials, firstOf, type S3Credentials } from "./credentials.ts";
 import type { S3StoreOptions } from "./s3_options.ts";
+import { tellRetries } from "./s3_retries.ts";
 
 /** The package. */
 export type Library = typeof import("@aws-sdk/client-s3");
@@ -22,7 +23,10 @@ const SOCKETS_MAX = 128;
 /** Imports the package and makes a client; sends nothing. @throws {MissingLibraryError} */
 export async function connect(options: S3StoreOptions): Promise<Connection> {
   const library = await importLibrary();
-  return { library, client: options.client ?? new library.S3Client(await configOf(options)) };
+  if (options.client !== undefined) return { library, client: options.client };
+  const client = new library.S3Client(await configOf(options));
+  if (options.onEvent !== undefined) tellRetries(client, options.onEvent);
+  return { library, client };
 }
 
 async function configOf(options: S3StoreOptions): Promise<S3ClientConfig> {

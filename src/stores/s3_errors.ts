@@ -3,6 +3,7 @@
  * @module
  */
 import { ConfigValidationError, ShardyfusionError, StoreError } from "../errors.ts";
+import { redacted } from "../redact.ts";
 import type { Precondition } from "./store.ts";
 import { notFoundError, preconditionError } from "./stored_object.ts";
 
@@ -42,7 +43,8 @@ export function s3Error(thrown: unknown, request: FailedRequest): unknown {
   const { verb, url, precondition, signal } = request;
   if (signal?.aborted) return signal.reason;
   if (thrown instanceof ShardyfusionError) return thrown;
-  const { name = "", message = String(thrown), code = "", $metadata } = thrown as ClientError;
+  const { name = "", code = "", $metadata } = thrown as ClientError;
+  const message = redacted((thrown as ClientError).message ?? String(thrown));
   const cause = causeOf(thrown as ClientError);
   if (name === "CredentialsProviderError") {
     return new ConfigValidationError(
@@ -82,8 +84,8 @@ export function isConcurrentWrite(thrown: unknown): boolean {
  * requests repeat what was signed, session tokens included, and the client's errors carry those answers.
  */
 function causeOf({ name, message, code, stack }: ClientError): Error {
-  const cause = new Error(message);
+  const cause = new Error(message && redacted(message));
   cause.name = name ?? "Error";
-  if (stack !== undefined) cause.stack = stack;
+  if (stack !== undefined) cause.stack = redacted(stack);
   return code === undefined ? cause : Object.assign(cause, { code });
 }

@@ -4,6 +4,7 @@
  */
 import { AwsV4Signer } from "aws4fetch";
 import { ConfigValidationError } from "../errors.ts";
+import { type EventSink, guardedEventSink } from "../events.ts";
 import { anyFunction, checkFields, integerFrom, nonEmptyString, optional } from "../option_fields.ts";
 import type { CredentialProvider, S3Credentials } from "./credentials.ts";
 import { encodedPath, fetchReads } from "./fetch_reads.ts";
@@ -28,6 +29,10 @@ export interface S3FetchStoreOptions {
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
   /** Tries per request, the first included. @default {3} */
   readonly attemptsMax?: number | undefined;
+  /** The only way to sign that there is; older ones are refused. @default {"s3v4"} */
+  readonly signatureVersion?: "s3v4" | "v4" | undefined;
+  /** Takes the events `s3.retry` and `s3.retry_exhausted`. */
+  readonly onEvent?: EventSink | undefined;
 }
 
 /** How long before their end credentials are not used any more. */
@@ -54,14 +59,17 @@ export function s3FetchStore(options: S3FetchStoreOptions): ReadableStore {
   checkFields(options, "s3FetchStore", {
     url: nonEmptyString,
     credentials: () => null,
-    endpoint: optional((value) => /^https?:$/.test(URL.parse(String(value))?.protocol ?? "") ? null : "an http(s) URL"),
+    endpoint: () => null,
     region: optional(nonEmptyString),
     addressingStyle: optional((value) =>
       ["path", "virtual", "auto"].includes(String(value)) ? null : '"path", "virtual" or "auto"'
     ),
     fetch: optional(anyFunction),
     attemptsMax: optional(integerFrom(1)),
+    onEvent: optional(anyFunction),
+    signatureVersion: optional((value) => value === "s3v4" || value === "v4" ? null : '"s3v4"'),
   });
+  requireEndpoint(options.endpoint);
   requireKeys(options.credentials);
   const { bucket, prefix } = parseS3Url(options.url, "s3FetchStore.url");
   const { region = "us-east-1" } = options;
@@ -88,7 +96,26 @@ export function s3FetchStore(options: S3FetchStoreOptions): ReadableStore {
       ...(signal && { signal }),
     });
   }
-  return fetchReads(`s3://${bucket}/${prefix}`, { send, attemptsMax: options.attemptsMax });
+  const emit = guardedEventSink(options.onEvent);
+  return fetchReads(`s3://${bucket}/${prefix}`, {
+    send,
+    attemptsMax: options.attemptsMax,
+    onFailure(attempt, delayMs) {
+      if (delayMs === null) emit({ name: "s3.retry_exhausted", payload: { attempts: attempt } });
+      else emit({ name: "s3.retry", payload: { attempt, "backoff_s": delayMs / 1000 } });
+    },
+  });
+}
+
+function requireEndpoint(endpoint: string | undefined): void {
+  if (endpoint === undefined) return;
+  const { protocol = "", username, password } = URL.parse(String(endpoint)) ?? {};
+  if (/^https?:$/.test(protocol) && !username && !password) return;
+  // Without the value, which may have a password.
+  throw new ConfigValidationError(
+    'Cannot use option "s3FetchStore.endpoint" as it must be an http(s) URL without user and password',
+    "s3FetchStore.endpoint",
+  );
 }
 
 function requireKeys(value: S3FetchStoreOptions["credentials"]): void {

@@ -30,6 +30,7 @@ import type {
 import { rangeError, readExactly, requireHeadBytes, requireRanges, storedObject } from "./stored_object.ts";
 
 export type { CredentialProvider, CredentialsFile, S3Credentials } from "./credentials.ts";
+export { type S3Connection, type S3ConnectionOptions, s3ConnectionOptions } from "./s3_connection.ts";
 export type { S3StoreOptions } from "./s3_options.ts";
 export { parseS3Url } from "./s3_url.ts";
 
@@ -248,8 +249,7 @@ class S3Store implements ObjectStore {
       { verb: "delete", url, signal },
     );
     const [failed] = output.Errors ?? [];
-    if (failed === undefined) return;
-    throw new StoreError(`Cannot delete "${failed.Key}": ${failed.Message}`, { url, retryable: true });
+    if (failed) throw new StoreError(`Cannot delete "${failed.Key}": ${failed.Message}`, { url, retryable: true });
   }
 
   async listUploads(prefix: string, { signal }: RequestOptions = {}): Promise<OpenUpload[]> {

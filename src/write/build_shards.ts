@@ -9,6 +9,7 @@ import { PreconditionFailedError, ShardWriteError, ShardyfusionError } from "../
 import type { EventSink } from "../events.ts";
 import { type KeyEncoding, logicalKey } from "../routing/key.ts";
 import { newHexId } from "../snapshots/layout.ts";
+import { traced, type Tracer } from "../spans.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { Reuse, ReusedShard } from "./reuse.ts";
 import type { CollectedShard } from "./row_collector.ts";
@@ -31,6 +32,9 @@ export interface BuildContext {
   readonly startedMs: number;
   readonly signal: AbortSignal;
   readonly onEvent: EventSink;
+  /** Whether rows have vectors and no values, of which other events tell as well. */
+  readonly isVectorOnly?: boolean | undefined;
+  readonly tracer?: Tracer | undefined;
   readonly onShardBuilt: () => void;
 }
 
@@ -96,7 +100,12 @@ async function buildShard(shard: CollectedShard, context: BuildContext, isOver: 
   const { shardId } = shard;
   for (let attempt = 0;; attempt++) {
     try {
-      const result = await attemptOf(shard, attempt, context);
+      const attributes = { "db_id": shardId, attempt, "row_count": shard.rowsOffered };
+      const result = await traced(
+        context.tracer,
+        { name: "shardyfusion.shard", attributes },
+        () => attemptOf(shard, attempt, context),
+      );
       await shard[Symbol.asyncDispose]();
       return result;
     } catch (cause) {
@@ -137,6 +146,9 @@ async function attemptOf(shard: CollectedShard, attempt: number, context: BuildC
     name: "write.shard.completed",
     payload: { elapsed_ms: Math.round(endedMs - startedMs), duration_ms: durationMs, row_count: rowsOffered },
   });
+  if (context.isVectorOnly) {
+    onEvent({ name: "vector.write.shard.completed", payload: { "db_id": shardId, "row_count": rowsOffered } });
+  }
   return {
     shardId,
     attempt: reused?.attempt ?? attempt,

@@ -6,6 +6,7 @@
 import * as v from "valibot";
 import type { Clock } from "../clock.ts";
 import { PreconditionFailedError, StoreError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import { positiveInteger, positiveNumber, wholeNumber } from "../options.ts";
 import {
   copyObject,
@@ -47,6 +48,8 @@ export interface RequestLimits {
   readonly requestRetry?: RequestRetry | undefined;
   readonly uploadBytesPerSecond?: number | undefined;
   readonly clock: Clock;
+  /** Takes the events of requests that are sent again; does not throw. */
+  readonly onEvent?: EventSink | undefined;
 }
 
 /**
@@ -221,15 +224,21 @@ class LimitedStore implements ObjectStore {
   }
 
   async #repeat<T>({ signal, sizeBytes = 0 }: Sent, request: () => Promise<T>): Promise<T> {
-    const { clock, requestRetry: { attemptsMax, initialBackoffMs, multiplier } = NO_RETRY } = this.#limits;
+    const { clock, onEvent, requestRetry: { attemptsMax, initialBackoffMs, multiplier } = NO_RETRY } = this.#limits;
     for (let attempt = 1;; attempt++) {
       await this.#pay(sizeBytes, signal);
       try {
         return await request();
       } catch (error) {
         const mayPass = error instanceof StoreError && error.retryable && !signal?.aborted;
-        if (attempt >= attemptsMax || !mayPass) throw error;
-        await clock.sleep(initialBackoffMs * multiplier ** (attempt - 1), signal);
+        if (!mayPass) throw error;
+        if (attempt >= attemptsMax) {
+          if (attemptsMax > 1) onEvent?.({ name: "s3.retry_exhausted", payload: { attempts: attempt } });
+          throw error;
+        }
+        const backoffMs = initialBackoffMs * multiplier ** (attempt - 1);
+        onEvent?.({ name: "s3.retry", payload: { attempt, "backoff_s": backoffMs / 1000 } });
+        await clock.sleep(backoffMs, signal);
       }
     }
   }

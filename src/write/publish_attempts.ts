@@ -6,7 +6,8 @@ import type { Backend } from "../backends/backend.ts";
 import type { JsonObject } from "../bytes/python_json.ts";
 import type { Clock } from "../clock.ts";
 import { systemClock } from "../clock.ts";
-import { ShardCoverageError } from "../errors.ts";
+import { PublishConflictError, PublishCurrentError, ShardCoverageError } from "../errors.ts";
+import { type EventSink, guardedEventSink } from "../events.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import { defaultBackend } from "../registry.ts";
 import type { KeyEncoding } from "../routing/key.ts";
@@ -14,9 +15,10 @@ import type { Router } from "../routing/router.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { traced, type Tracer } from "../spans.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import { validateCandidate } from "./candidate.ts";
-import { publishSnapshot } from "./publish_snapshot.ts";
+import { type Publication, type Published, publishSnapshot } from "./publish_snapshot.ts";
 import { reuseFields } from "./reuse.ts";
 import { type StoredMeta, storeVectorMeta, vectorOnlyFields } from "./vector_meta.ts";
 import { pickWinners, type ShardAttempt } from "./winners.ts";
@@ -61,6 +63,12 @@ export interface PublishAttemptsOptions extends RunFacts {
   readonly removeLosers?: ((published: readonly string[]) => Promise<void>) | false | undefined;
   /** Where manifests and the pointer are kept. Default: in `store`. */
   readonly manifestStore?: ManifestStore | undefined;
+  /** Takes the events `write.manifest_published` and `write.current_published`. */
+  readonly onEvent?: EventSink | undefined;
+  /** When the run began, on the monotonic scale of `clock`: events count from there. Default: now. */
+  readonly startedMs?: number | undefined;
+  /** Watches publishing as a span. */
+  readonly tracer?: Tracer | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Time, for tests. */
   readonly clock?: Clock | undefined;
@@ -99,13 +107,37 @@ export async function publishAttempts(
   const manifest = manifestOf(winners, { ...options, store, clock, meta });
   if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
   await beforePublish?.(winners);
-  const { ref, replaced } = await publishSnapshot(manifests, { manifest, expected, onConflict }, { signal });
+  const { ref, replaced } = await traced(
+    options.tracer,
+    { name: "shardyfusion.publish", attributes: { "run_id": manifest.runId, "num_shards": winners.length } },
+    () => publishTold(manifests, { manifest, expected, onConflict }, { ...options, clock, signal }),
+  );
   const { removeLosers = (published) => removeFolders(store, attempts, published) } = options;
   if (removeLosers !== false) {
     const folders = winners.map(({ dbUrl }) => dbUrl!.slice(store.url.length + 1));
     await removeLosers(meta === null ? folders : [...folders, meta.folder]);
   }
   return { manifestRef: ref, replaced, winners };
+}
+
+/** Publishes, and tells what has been stored of it. */
+async function publishTold(
+  manifests: ManifestStore,
+  publication: Publication,
+  { onEvent, clock, startedMs = clock.monotonicMs(), signal }: PublishAttemptsOptions & { readonly clock: Clock },
+): Promise<Published> {
+  const emit = guardedEventSink(onEvent);
+  const tell = (name: "write.manifest_published" | "write.current_published"): void =>
+    emit({ name, payload: { "elapsed_ms": Math.round(clock.monotonicMs() - startedMs) } });
+  try {
+    const published = await publishSnapshot(manifests, publication, { signal });
+    tell("write.manifest_published");
+    tell("write.current_published");
+    return published;
+  } catch (error) {
+    if (error instanceof PublishCurrentError || error instanceof PublishConflictError) tell("write.manifest_published");
+    throw error;
+  }
 }
 
 /**

@@ -24,6 +24,7 @@ import type { Sharding } from "../routing/sharding.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { type PreconditionPolicy, preconditionPolicy } from "../snapshots/preconditions.ts";
+import type { Tracer } from "../spans.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ShardRetry } from "./build_shards.ts";
 import { type RequestRetry, requestRetry } from "./limited_store.ts";
@@ -165,8 +166,10 @@ export interface WriteSnapshotOptions<T> {
   readonly cleanUpLosers?: boolean | undefined;
   /** Where manifests and the pointer are kept. Default: in `store`. */
   readonly manifestStore?: ManifestStore | undefined;
-  /** Takes metric events. */
+  /** Takes metric events: `write.…`, `rate_limiter.…`, `s3.…`, and `vector.write.…` of rows without values. */
   readonly onEvent?: EventSink | undefined;
+  /** Watches the write, each attempt at a shard, and publishing as spans: `otelTracer()` of `./metrics/otel`. */
+  readonly tracer?: Tracer | undefined;
   /** Takes progress, at most every 100 ms and at each change of phase. What it throws is ignored. */
   readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
   /** Aborts the write: nothing is published and nothing is left behind. */
@@ -249,6 +252,7 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     cleanUpLosers: v.optional(v.boolean("true or false"), true),
     manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "publish")),
     onEvent: v.optional(functionOf<EventSink>()),
+    tracer: v.optional(functionOf<Tracer>()),
     onProgress: v.optional(functionOf<(progress: WriteProgress) => void>()),
     signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
     clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),

@@ -5,11 +5,12 @@
 import type { Backend } from "../backends/backend.ts";
 import type { ScratchSpace } from "../bytes/spool.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import { type EventSink, guardedEventSink } from "../events.ts";
+import type { EventSink } from "../events.ts";
 import { defaultBackend } from "../registry.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { PackedRows, ShardBatch } from "../rows.ts";
 import { attemptPrefix } from "../snapshots/layout.ts";
+import type { Tracer } from "../spans.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { VectorEntry } from "../vector/vector_cell.ts";
 import { buildShards, type ShardRetry } from "./build_shards.ts";
@@ -18,6 +19,7 @@ import { gather, type RowSource } from "./gather.ts";
 import { PackStream } from "./pack_stream.ts";
 import { localCollector } from "./row_collector.ts";
 import type { ShardAttempt } from "./winners.ts";
+import { WriteEvents } from "./write_events.ts";
 
 /** What writing one shard takes. */
 export interface WriteShardOptions<T> {
@@ -50,6 +52,8 @@ export interface WriteShardOptions<T> {
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
   readonly localRoot?: string | undefined;
   readonly onEvent?: EventSink | undefined;
+  /** Watches each attempt as a span. */
+  readonly tracer?: Tracer | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Time, for tests. */
   readonly clock?: Clock | undefined;
@@ -93,20 +97,15 @@ export async function writeShard<T>(rows: RowSource<T>, options: WriteShardOptio
   const scratch = (): Promise<ScratchSpace> =>
     space ??= import("./file_scratch.ts").then(({ fileScratch }) => fileScratch(options.localRoot, runId));
   const { bytesMax = 256 << 20, rowsMax } = options.memory ?? {};
+  const events = new WriteEvents({ ...options, clock, isVectorOnly: options.value === undefined });
   const recording = recordingStore(store, false);
   const collector = localCollector({ bytesMax, rowsMax }, scratch, { signal });
   try {
-    await collectShard(rows, options).pipeTo(collector.sink, { signal });
+    await events.observed(collectShard(rows, options)).pipeTo(collector.sink, { signal });
     const [built] = await buildShards(collector.threads((id) => id), {
       ...{ store: recording.store, backend: options.backend ?? defaultBackend(), keyEncoding, retry: options.retry },
-      ...{
-        scratch,
-        clock,
-        signal,
-        startedMs: clock.monotonicMs(),
-        reuse: null,
-        onEvent: guardedEventSink(options.onEvent),
-      },
+      ...{ scratch, clock, signal, reuse: null, tracer: options.tracer, isVectorOnly: options.value === undefined },
+      ...{ startedMs: events.startedMs, onEvent: events.emit },
       attemptPrefix: (_, attempt) =>
         attemptPrefix({ shardPrefix, dbPathTemplate, runId }, { shardId, attempt: firstAttempt + attempt }),
       onShardBuilt() {},

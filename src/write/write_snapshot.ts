@@ -3,7 +3,6 @@
  * @module
  */
 import type { ScratchSpace } from "../bytes/spool.ts";
-import { guardedEventSink } from "../events.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import type { AssignedShards } from "../routing/cel_assigner.ts";
 import type { Router } from "../routing/router.ts";
@@ -14,6 +13,7 @@ import type { ShardEntry } from "../snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../snapshots/manifest_store.ts";
 import { fencedStore } from "../snapshots/preconditions.ts";
 import { objectManifestStore } from "../snapshots/object_manifest_store.ts";
+import { traced } from "../spans.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import { ArrayPool } from "./array_pool.ts";
 import { type BuildContext, buildShards } from "./build_shards.ts";
@@ -32,6 +32,7 @@ import { requireStored } from "./stored_shards.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { vectorOnlyRouting } from "./vector_meta.ts";
 import { workerCount } from "./worker_options.ts";
+import { WriteEvents } from "./write_events.ts";
 import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions } from "./write_options.ts";
 
 /** What a finished write says about itself. */
@@ -108,7 +109,8 @@ export async function writeSnapshot<T>(rows: RowSource<T>, options: WriteSnapsho
   const checked = checkWriteOptions(options);
   const run = new WriteRun(checked);
   try {
-    return await run.execute(rows);
+    const attributes = { "run_id": run.runId };
+    return await traced(checked.tracer, { name: "shardyfusion.write", attributes }, () => run.execute(rows));
   } catch (error) {
     await run.fail(error);
     throw error;
@@ -122,11 +124,10 @@ class WriteRun<T> {
   #options: CheckedWriteOptions<T>;
   readonly #givenStore: ObjectStore;
   readonly #warnings: string[] = [];
-  readonly #runId: string;
+  readonly runId: string;
   readonly #signal: AbortSignal;
   readonly #progress: ProgressMeter;
-  readonly #startedMs: number;
-  readonly #emit: ReturnType<typeof guardedEventSink>;
+  readonly #events: WriteEvents;
   #scratch: Promise<ScratchSpace> | undefined;
   #registry: RunRegistry | undefined;
   #collector: RowCollector | undefined;
@@ -136,13 +137,12 @@ class WriteRun<T> {
   readonly #assignment: ReturnType<typeof assignmentOf<T>>;
 
   constructor(options: CheckedWriteOptions<T>) {
-    this.#options = { ...options, store: limitedStore(options.store, options) };
+    this.runId = options.runId ?? newHexId();
+    this.#events = new WriteEvents({ ...options, runId: this.runId, isVectorOnly: options.value === undefined });
+    this.#options = { ...options, store: limitedStore(options.store, { ...options, onEvent: this.#events.emit }) };
     this.#givenStore = options.store;
-    this.#runId = options.runId ?? newHexId();
     this.#signal = options.signal ?? new AbortController().signal;
     this.#progress = new ProgressMeter(options.clock, options.onProgress);
-    this.#startedMs = options.clock.monotonicMs();
-    this.#emit = guardedEventSink(options.onEvent);
     this.#keyEncoding = options.keyEncoding ?? "u64be";
     this.#assignment = assignmentOf(options);
   }
@@ -159,7 +159,7 @@ class WriteRun<T> {
     try {
       signal.throwIfAborted();
       seenFirst = await this.#checkPlace(manifests);
-      this.#emit({ name: "write.started", payload: { elapsed_ms: 0 } });
+      this.#events.started();
       await this.#beginRecord();
       manifests = await this.#fence(manifests);
       assigned = await this.#collect(rows, { pack, rowCount: Array.isArray(source) ? source.length : undefined });
@@ -170,7 +170,8 @@ class WriteRun<T> {
     }
     const { store } = this.#options;
     const { router } = assigned;
-    const collectedMs = this.#elapsedMs();
+    const collectedMs = this.#events.elapsedMs();
+    this.#events.sharded();
     // Read anew, so that a slow source does not lose against every other writer: the fence is around publishing.
     const expected = fence === "run" ? seenFirst : await manifests.loadCurrent({ signal });
     const recording = recordingStore(store, this.#options.runId === undefined);
@@ -180,19 +181,17 @@ class WriteRun<T> {
     let isPublishing = false;
     try {
       const attempts = await buildShards(threads, this.#buildContext(recording.store, reuse));
-      const builtMs = this.#elapsedMs();
-      this.#emit({
-        name: "write.shards_completed",
-        payload: { elapsed_ms: builtMs, duration_ms: builtMs, rows_written: this.#progress.rowsRead },
-      });
+      const builtMs = this.#events.elapsedMs();
+      this.#events.shardsCompleted(this.#progress.rowsRead);
       const { manifestRef, replaced, winners } = await publishAttempts(attempts, {
         ...{ ...this.#options, isVectorOnly: this.#options.value === undefined },
-        ...{ runId: this.#runId, router, keyEncoding: this.#keyEncoding, backend, manifestStore: manifests, expected },
+        ...{ runId: this.runId, router, keyEncoding: this.#keyEncoding, backend, manifestStore: manifests, expected },
+        ...{ onEvent: this.#events.emit, startedMs: this.#events.startedMs },
         rowsOffered: new Map(threads.flat().map(({ shardId, rowsOffered }) => [shardId, rowsOffered])),
         beforePublish: async (winners) => {
           await reuse?.hold();
           if (await this.#registry?.hasLapsed()) {
-            await requireStored(winners, { ...this.#options, backend, runId: this.#runId, signal });
+            await requireStored(winners, { ...this.#options, backend, runId: this.runId, signal });
           }
           this.#progress.beginPublish();
           isPublishing = true;
@@ -222,9 +221,8 @@ class WriteRun<T> {
       attemptPrefix: (shardId, attempt) => this.#attemptPrefix(shardId, attempt),
       keyEncoding: this.#keyEncoding,
       scratch: () => this.#openScratch(),
-      startedMs: this.#startedMs,
-      signal: this.#signal,
-      onEvent: this.#emit,
+      ...{ startedMs: this.#events.startedMs, onEvent: this.#events.emit, signal: this.#signal },
+      ...{ isVectorOnly: this.#options.value === undefined, tracer: this.#options.tracer },
       onShardBuilt: () => this.#progress.addShard(),
     };
   }
@@ -246,11 +244,9 @@ class WriteRun<T> {
     winners: readonly ShardEntry[],
     { collectedMs, builtMs }: { collectedMs: number; builtMs: number },
   ): Omit<WriteResult, "replaced" | "shardCount"> {
-    const totalMs = this.#elapsedMs();
+    const totalMs = this.#events.elapsedMs();
     const rowsWritten = this.#progress.rowsRead;
-    this.#emit({ name: "write.manifest_published", payload: { elapsed_ms: totalMs } });
-    this.#emit({ name: "write.current_published", payload: { elapsed_ms: totalMs } });
-    this.#emit({ name: "write.completed", payload: { elapsed_ms: totalMs, rows_written: rowsWritten } });
+    this.#events.completed(rowsWritten, winners.length);
     const stats = {
       rowsWritten,
       shards: winners.length,
@@ -262,7 +258,7 @@ class WriteRun<T> {
       totalMs,
     };
     const runRecordRef = this.#registry?.ref ?? null;
-    return { runId: this.#runId, manifestRef, winners, stats, warnings: this.#warnings, runRecordRef };
+    return { runId: this.runId, manifestRef, winners, stats, warnings: this.#warnings, runRecordRef };
   }
 
   /**
@@ -272,7 +268,7 @@ class WriteRun<T> {
   async #checkPlace(manifests: ManifestStore): Promise<CurrentPointer | null> {
     const signal = this.#signal;
     const current = await manifests.loadCurrent({ signal });
-    const key = `${this.#options.shardPrefix}/run_id=${this.#runId}/writable`;
+    const key = `${this.#options.shardPrefix}/run_id=${this.runId}/writable`;
     await using _ = await this.#options.store.upload(key, { headBytes: 0, signal });
     return current;
   }
@@ -288,9 +284,9 @@ class WriteRun<T> {
     if (manifestStore !== undefined) return manifests;
     const onUnfenced = (warning: string): void => {
       this.#warnings.push(warning);
-      this.#emit({ name: "write.unfenced", payload: { elapsed_ms: this.#elapsedMs(), warning } });
+      this.#events.emit({ name: "write.unfenced", payload: { elapsed_ms: this.#events.elapsedMs(), warning } });
     };
-    const folder = `${shardPrefix}/run_id=${this.#runId}`;
+    const folder = `${shardPrefix}/run_id=${this.runId}`;
     const identity = this.#givenStore;
     const fenced = await fencedStore(store, { policy, folder, identity, onUnfenced, signal: this.#signal });
     if (fenced === store) return manifests;
@@ -301,9 +297,9 @@ class WriteRun<T> {
   async #beginRecord(): Promise<void> {
     this.#registry = new RunRegistry({
       ...this.#options,
-      runId: this.#runId,
-      startedMs: this.#startedMs,
-      onEvent: this.#emit,
+      runId: this.runId,
+      startedMs: this.#events.startedMs,
+      onEvent: this.#events.emit,
       signal: this.#signal,
     });
     await this.#registry.begin();
@@ -316,7 +312,7 @@ class WriteRun<T> {
   ): Promise<AssignedShards> {
     const { rateLimit, clock } = this.#options;
     const signal = this.#signal;
-    const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#emit);
+    const limiter = rateLimit === undefined ? undefined : new RateLimiter(rateLimit, clock, this.#events.emit);
     const { batches, router } = await routeRows(
       () => rows.pipeThrough(pack).pipeThrough(this.#progressStream()),
       {
@@ -326,8 +322,8 @@ class WriteRun<T> {
       },
     );
     this.#collector = await this.#openCollector(router);
-    await (limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal)))
-      .pipeTo(this.#collector.sink, { signal });
+    const paced = limiter === undefined ? batches : batches.pipeThrough(new RateLimitStream(limiter, signal));
+    await this.#events.observed(paced).pipeTo(this.#collector.sink, { signal });
     return assignedShards(router, this.#assignment.assigner);
   }
 
@@ -342,7 +338,7 @@ class WriteRun<T> {
     return await workerCollector({
       ...{ workersMax, budget: workerBudget, memory, backend, scratch, clock, signal },
       areShardsKnown: sharding.kind !== "cel" || !sharding.isInferred,
-      ...{ runId: this.#runId, storeUrl: store.url, replacementsMax: retry?.retriesMax ?? 0 },
+      ...{ runId: this.runId, storeUrl: store.url, replacementsMax: retry?.retriesMax ?? 0 },
     });
   }
 
@@ -351,7 +347,7 @@ class WriteRun<T> {
   ): Promise<Reuse | null> {
     const { store, reuse: mode, backend = defaultBackend(), clock } = this.#options;
     if (!mode) return null;
-    const others = { runId: this.#runId, clock, signal: this.#signal, mode, store, backend };
+    const others = { runId: this.runId, clock, signal: this.#signal, mode, store, backend };
     if (this.#options.value !== undefined) {
       return await Reuse.open({ ...options, ...others, keyEncoding: this.#keyEncoding });
     }
@@ -369,16 +365,12 @@ class WriteRun<T> {
 
   #attemptPrefix(shardId: number, attempt: number): string {
     const { shardPrefix, dbPathTemplate } = this.#options;
-    return attemptPrefix({ shardPrefix, dbPathTemplate, runId: this.#runId }, { shardId, attempt });
-  }
-
-  #elapsedMs(): number {
-    return Math.round(this.#options.clock.monotonicMs() - this.#startedMs);
+    return attemptPrefix({ shardPrefix, dbPathTemplate, runId: this.runId }, { shardId, attempt });
   }
 
   async #openScratch(): Promise<ScratchSpace> {
     this.#scratch ??= import("./file_scratch.ts").then(({ fileScratch }) =>
-      fileScratch(this.#options.localRoot, this.#runId)
+      fileScratch(this.#options.localRoot, this.runId)
     );
     return await this.#scratch;
   }
