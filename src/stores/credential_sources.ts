@@ -63,8 +63,8 @@ export function credentialsFromFile({ path, profile = "default", maxAgeMs }: Cre
 
 /**
  * The chain of the AWS SDK, through the package `@aws-sdk/credential-provider-node`: environment, single sign-on,
- * shared files, processes, roles of containers and machines. `s3Store` without credentials ends there as well; this is for
- * `s3FetchStore`, and to name a profile.
+ * shared files, processes, roles of containers and machines. `s3Store` without credentials ends there as well; this is
+ * for `s3FetchStore`, and to name a profile.
  *
  * @param profile Of the shared files. Default: `AWS_PROFILE`, or `default`.
  */
