@@ -25,6 +25,8 @@ export type Outcome<T> =
 /** Programs should be able to end soon after their last statement. */
 const IDLE_SECONDS = 2;
 const CONNECT_SECONDS = 10;
+/** Statements under way may end; the driver waits as long for connections that broke in a transaction. */
+const CLOSE_SECONDS = 1;
 const CONNECTIONS_MAX = 4;
 /** Of SQLSTATE: connections, resources, shutting down, other transactions in the way. */
 const RETRYABLE_STATES = /^(?:08|53|57P|40001|40P01|55P03)/;
@@ -89,7 +91,7 @@ export class PostgresConnection {
   async close(): Promise<void> {
     const sql = this.#sql;
     this.#sql = null;
-    if (sql !== null && typeof this.#target !== "function") await (await sql).end({ timeout: 5 });
+    if (sql !== null && typeof this.#target !== "function") await (await sql).end({ timeout: CLOSE_SECONDS });
   }
 
   #client(): Promise<Sql> {

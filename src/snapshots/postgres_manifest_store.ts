@@ -147,7 +147,12 @@ class TableManifestStore implements PostgresManifestStore {
 
   async loadManifest(ref: string, { signal }: RequestOptions = {}): Promise<Manifest> {
     const place = { ref, url: this.#names.builds };
-    return await this.#read((query) => selectManifest(this.#names, place, query), undefined, signal);
+    const manifest = await this.#read((query) => selectManifest(this.#names, place, query), null, signal);
+    if (manifest !== null) return manifest;
+    throw new ObjectNotFoundError(`Cannot find the manifest "${ref}" as there is no table "${place.url}"`, {
+      url: `${place.url}/${ref}`,
+      status: 404,
+    });
   }
 
   async list(limit: number, { signal }: RequestOptions = {}): Promise<ManifestRef[]> {
@@ -279,10 +284,10 @@ class TableManifestStore implements PostgresManifestStore {
     return null;
   }
 
-  /** @param otherwise What there is without tables; undefined: an error. */
+  /** @param otherwise What there is without tables. */
   async #read<T>(
     work: (query: Query) => Promise<T>,
-    otherwise: T | undefined,
+    otherwise: T,
     signal: AbortSignal | undefined,
   ): Promise<T> {
     try {
@@ -290,7 +295,7 @@ class TableManifestStore implements PostgresManifestStore {
         this.#connection.query(statement, parameters as readonly string[], signal)
       );
     } catch (error) {
-      if (otherwise !== undefined && isMissingTable(error)) return otherwise;
+      if (isMissingTable(error)) return otherwise;
       throw error;
     }
   }

@@ -40,7 +40,7 @@ function opened(options: PostgresManifestStoreOptions): ReturnType<typeof postgr
 }
 
 after(async () => {
-  for (const resource of ending.reverse()) await resource[Symbol.asyncDispose]();
+  await Promise.all(ending.map((resource) => resource[Symbol.asyncDispose]()));
   await (await server)?.[Symbol.asyncDispose]();
 });
 
@@ -184,7 +184,7 @@ databaseTest("reads what SQL alone has laid down, before and after the first mov
     }],
   });
   // A loser may not become current for being the newest.
-  await rejects(manifests.publish(fullManifest("ours", 9e8), null), { code: "PUBLISH_CONFLICT", winnerRef: "py2" });
+  await rejects(manifests.publish(fullManifest("ours", 1e8), null), { code: "PUBLISH_CONFLICT", winnerRef: "py2" });
   equal((await manifests.loadCurrent())!.ref, "py2");
   const back = await manifests.setCurrent("py1", await manifests.loadCurrent());
   deepEqual([back.ref, back.previous], ["py1", ["py2"]]);
