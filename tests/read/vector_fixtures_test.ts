@@ -5,87 +5,17 @@ import type { ShardyfusionEvent } from "../../src/events.ts";
 import type { OpenSnapshotOptions } from "../../src/read/read_options.ts";
 import type { VectorSearchOptions } from "../../src/read/search_snapshot.ts";
 import { openSnapshot } from "../../src/read/open_snapshot.ts";
-import type { VectorId } from "../../src/vector/vector_cell.ts";
-import { fixtureJson } from "../snapshots/fixture_manifests.ts";
-import { floats } from "../vector/fixture_vectors.ts";
-import { contextOf, type NotedKey, seriesInMemory, temporaryFolder } from "./fixture_snapshots.ts";
-
-interface Search {
-  readonly query: { readonly "f32_le_hex": string; readonly values: readonly number[] };
-  readonly "top_k": number;
-  readonly "shard_ids"?: readonly number[];
-  readonly "num_probes"?: number;
-  readonly "routing_context"?: Readonly<Record<string, NotedKey>>;
-  readonly error?: { readonly class: string };
-  readonly "num_shards_queried"?: number;
-  readonly results?: readonly { readonly id: NotedKey; readonly score: number; readonly payload: unknown }[];
-}
+import { checkSearches, unifiedSnapshots, vectorOnlySnapshots } from "./fixture_searches.ts";
+import { seriesInMemory, temporaryFolder } from "./fixture_snapshots.ts";
 
 const ACCESSES = ["memory", "download", "range", "hydrate"] as const;
-const unified = ["vec_unified_l2", "vec_unified_cosine", "vec_unified_cel"];
-const vectorOnly = [
-  "vec_only_cel",
-  "vec_only_cel_bytes",
-  "vec_only_cel_direct",
-  "vec_only_cluster",
-  "vec_only_cluster_given",
-  "vec_only_explicit",
-  "vec_only_lsh",
-];
-const CODES: Readonly<Record<string, string>> = {
-  ConfigValidationError: "CONFIG_VALIDATION",
-  UnknownRoutingTokenError: "UNKNOWN_ROUTING_TOKEN",
-};
-
-function idOf(id: NotedKey): VectorId {
-  return id.type === "int" ? Number(id.value) : id.value as string;
-}
-
-function optionsOf(search: Search): Record<string, unknown> {
-  return {
-    topK: search.top_k,
-    ...(search.shard_ids && { shards: search.shard_ids }),
-    ...(search.num_probes && { probes: search.num_probes }),
-    ...contextOf(search),
-  };
-}
-
-/** What two lists of results have in common whatever the order of equal scores. */
-function ranked(
-  results: readonly { id: VectorId; score: number; payload: unknown }[],
-  like: readonly number[],
-): string[] {
-  equal(results.length, like.length);
-  results.forEach(({ score }, i) => ok(Math.abs(score - like[i]!) <= 1e-5 * (1 + Math.abs(like[i]!)), `score ${i}`));
-  const group = (i: number): number => like.findIndex((score) => Math.abs(score - like[i]!) <= 1e-5);
-  return results.map(({ id, payload }, i) =>
-    `${String(group(i)).padStart(4)} ${typeof id} ${id} ${JSON.stringify(payload)}`
-  )
-    .sort();
-}
-
-for (const name of [...unified, ...vectorOnly]) {
+for (const name of [...unifiedSnapshots, ...vectorOnlySnapshots]) {
   for (const access of ACCESSES) {
     test(`SnapshotReader.search() with access "${access}" finds what Python finds in ${name}`, async () => {
       using folder = temporaryFolder();
       const options: OpenSnapshotOptions = { store: await seriesInMemory(name), access, cacheDir: folder.path };
       await using reader = await openSnapshot(options);
-      const searches: readonly Search[] = fixtureJson(`snapshots/${name}/expected.json`).searches;
-      ok(searches.length > 0);
-      for (const search of searches) {
-        const query = floats(search.query.f32_le_hex);
-        const found = reader.search(search.num_probes ? query : search.query.values, optionsOf(search));
-        if (search.error !== undefined) {
-          await rejects(found, { code: CODES[search.error.class] });
-          continue;
-        }
-        const { results, shardsQueried, latencyMs } = await found;
-        const expected = search.results!.map(({ id, ...result }) => ({ ...result, id: idOf(id) }));
-        const scores = expected.map(({ score }) => score);
-        deepEqual(ranked(results, scores), ranked(expected, scores));
-        equal(shardsQueried, search.num_shards_queried);
-        ok(latencyMs >= 0);
-      }
+      await checkSearches(reader, name);
     });
   }
 }
