@@ -36,9 +36,10 @@ async function checkAll(store: ReadableStore, name: string): Promise<void> {
     await using reader = await openSnapshot({ store, access, cacheDir: folder.path });
     equal(reader.info.manifestRef, runOf(name).manifest_ref);
     ok(await checkSearches(reader, name) > 0);
-    for (const { id, vector_id: vectorId = id, vector, payload, shard } of (entries ?? vectors) as NotedVector[]) {
+    for (const { vector, payload, shard, ...noted } of (entries ?? vectors) as NotedVector[]) {
+      const id = noted.vector_id ?? noted.id!;
       const { results: [found] } = await reader.search(floats(vector), { topK: 1, shards: [shard] });
-      deepEqual({ id: `${found!.id}`, payload: found!.payload }, { id: vectorId!.value, payload });
+      deepEqual({ id: `${found!.id}`, payload: found!.payload }, { id: id.value, payload });
       ok(found!.score < 1e-5, `score ${found!.score}`);
     }
     // Python's sidecars are bound to the versions of files that S3 tells; those of a folder are others.
