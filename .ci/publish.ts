@@ -2,8 +2,8 @@
  * Publishes the package: copies what is to be published to a folder of its own, where `deno.json` names every package by
  * its registry, and runs `deno publish` there. `--dry-run` and other options go on to `deno publish`.
  *
- * In the checkout `@std/streams` and `@std/csv` come from a copy on npm, which Bun and Node can install; who installs the
- * published package gets the originals from JSR.
+ * In the checkout `@std/…` come from a copy on npm, which Bun and Node can install; who installs the published package
+ * gets the originals from JSR.
  * @module
  */
 import { execFileSync, spawnSync } from "node:child_process";
@@ -17,6 +17,7 @@ import { fileURLToPath } from "node:url";
 const STD_RANGES: Record<string, string> = {
   "@std/csv": "jsr:@std/csv@^1",
   "@std/streams": "jsr:@std/streams@^1",
+  "@std/toml": "jsr:@std/toml@^1",
 };
 
 /** The part of `deno.json` that this script reads. */
@@ -33,6 +34,8 @@ export interface DenoConfig {
 /** The part of `package.json` that this script reads. */
 export interface PackageConfig {
   dependencies: Record<string, string>;
+  /** Optional ones; only their subpaths ask for them. */
+  peerDependencies?: Record<string, string>;
 }
 
 /** The `deno.json` to publish: every bare name has its registry and a range, and nothing is left of the checkout's tasks. */
@@ -48,6 +51,9 @@ export function publishedConfig(config: DenoConfig, packageConfig: PackageConfig
   for (const [name, version] of Object.entries(packageConfig.dependencies)) {
     // The copy of the standard library serves the checkout alone.
     if (name !== "deno-std") imports[name] = `npm:${name}@^${version}`;
+  }
+  for (const [name, range] of Object.entries(packageConfig.peerDependencies ?? {})) {
+    imports[name] = `npm:${name}@${range}`;
   }
   const { name, version, license, exports, compilerOptions, publish } = config;
   return { name, version, license, exports, imports, nodeModulesDir: "none", compilerOptions, publish };

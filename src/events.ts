@@ -74,15 +74,18 @@ export type ShardyfusionEvent = {
   [Name in keyof EventMap]: { readonly name: Name; readonly payload: EventMap[Name] };
 }[keyof EventMap];
 
-/** Takes events; called synchronously, so it should return at once. What it throws is ignored. */
+/**
+ * Takes events; called synchronously, so it should return at once. What it throws is ignored, and so is what the
+ * promise of an asynchronous one rejects with.
+ */
 export type EventSink = (event: ShardyfusionEvent) => void;
 
 /** A sink that cannot disturb the work that it measures. */
 export function guardedEventSink(sink: EventSink | undefined): EventSink {
   if (sink === undefined) return () => {};
-  return (event) => {
+  return async (event) => {
     try {
-      sink(event);
+      await sink(event);
     } catch {
       // Measuring must not fail what is measured.
     }

@@ -32,7 +32,34 @@ export type SpanWork<T> = (note: (attributes: SpanAttributes) => void) => Promis
  */
 export type Tracer = <T>(span: SpanStart, work: SpanWork<T>) => Promise<T>;
 
-/** Runs work within a span where there is a tracer, else as it is. */
+/**
+ * Runs work within a span where there is a tracer, else as it is. The work is done once, and its outcome is what comes
+ * of it, whatever the tracer throws; but a tracer that never settles is waited for.
+ */
 export function traced<T>(tracer: Tracer | undefined, span: SpanStart, work: SpanWork<T>): Promise<T> {
-  return tracer === undefined ? work(() => {}) : tracer(span, work);
+  return tracer === undefined ? work(() => {}) : watched(tracer, span, work);
+}
+
+async function watched<T>(tracer: Tracer, span: SpanStart, work: SpanWork<T>): Promise<T> {
+  let outcome: Promise<T> | undefined;
+  const start: SpanWork<T> = (note) => {
+    outcome ??= Promise.resolve(work((attributes) => noted(note, attributes)));
+    // A tracer may drop it, and settle later.
+    outcome.catch(() => {});
+    return outcome;
+  };
+  try {
+    await tracer(span, start);
+  } catch {
+    // Either the work failed, which is told below, or the tracer, which must not fail what it watches.
+  }
+  return await (outcome ?? work(() => {}));
+}
+
+function noted(note: (attributes: SpanAttributes) => void, attributes: SpanAttributes): void {
+  try {
+    note(attributes);
+  } catch {
+    // As above.
+  }
 }

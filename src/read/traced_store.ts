@@ -2,7 +2,7 @@
  * A store whose GET requests are spans.
  * @module
  */
-import type { Tracer } from "../spans.ts";
+import { traced, type Tracer } from "../spans.ts";
 import type { ReadableStore } from "../stores/store.ts";
 
 /**
@@ -11,13 +11,13 @@ import type { ReadableStore } from "../stores/store.ts";
  */
 export function tracedStore<S extends ReadableStore>(inner: S, tracer: Tracer): S {
   const get: ReadableStore["get"] = (key, options) =>
-    tracer({ name: "shardyfusion.store.get", attributes: { url: `${inner.url}/${key}` } }, async (note) => {
+    traced(tracer, { name: "shardyfusion.store.get", attributes: { url: `${inner.url}/${key}` } }, async (note) => {
       const stored = await inner.get(key, options);
       note({ "size_bytes": stored.sizeBytes });
       return stored;
     });
   const getIfChanged: NonNullable<ReadableStore["getIfChanged"]> = (key, etag, options) =>
-    tracer({ name: "shardyfusion.store.get", attributes: { url: `${inner.url}/${key}` } }, async (note) => {
+    traced(tracer, { name: "shardyfusion.store.get", attributes: { url: `${inner.url}/${key}` } }, async (note) => {
       const stored = await inner.getIfChanged!(key, etag, options);
       note(stored === null ? { "is_changed": false } : { "is_changed": true, "size_bytes": stored.sizeBytes });
       return stored;
@@ -28,7 +28,8 @@ export function tracedStore<S extends ReadableStore>(inner: S, tracer: Tracer): 
       "range_count": ranges.length,
       "size_bytes": ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
     };
-    return tracer(
+    return traced(
+      tracer,
       { name: "shardyfusion.store.get_ranges", attributes },
       () => inner.getRanges(key, ranges, options),
     );

@@ -4,14 +4,13 @@
  * @module
  */
 import { ConfigValidationError, MissingLibraryError } from "../errors.ts";
-import { type CredentialProvider, environment, environmentCredentials, type S3Credentials } from "./credentials.ts";
+import { keysOf, type ProfilePlace, readProfile } from "./credential_profiles.ts";
+import { type CredentialProvider, environment, environmentCredentials } from "./credentials.ts";
 
-/** A file of our own with profiles, and the profile to take from it. */
-export interface CredentialProfile {
-  /** A JSON file: `{ "default": { "access_key_id": "…", "secret_access_key": "…", "session_token"?: "…" } }`. */
-  readonly path: string | URL;
-  /** @default {"default"} */
-  readonly profile?: string | undefined;
+export { looseFileWarning, type ProfilePlace, s3OptionsFromFile, type S3Profile } from "./credential_profiles.ts";
+
+/** A file with profiles, the profile to take from it, and for how long. */
+export interface CredentialProfile extends ProfilePlace {
   /** How long what was read is used before the file is read again, for files that others renew. Default: for ever. */
   readonly maxAgeMs?: number | undefined;
 }
@@ -38,10 +37,11 @@ export function credentialsFromEnvironment(
 }
 
 /**
- * Credentials of one profile of a JSON file. Names are those of `credentials.toml` of the command line; what else a
- * profile has is left alone, so that it may stand beside an endpoint or a region.
+ * Credentials of one profile of a file of JSON or TOML, such as `credentials.toml` of the command line:
+ * `access_key_id`, `secret_access_key` and perhaps `session_token`. What else a profile has is left alone;
+ * `s3OptionsFromFile` takes it all. For files of the AWS command line give `{ path, profile }` instead of a provider.
  *
- * @returns A provider that rejects with {@linkcode ConfigValidationError} when the file cannot be read, is no JSON, has
+ * @returns A provider that rejects with {@linkcode ConfigValidationError} when the file cannot be read or parsed, has
  * no such profile, or the profile no keys; what the file says does not show in errors.
  *
  * @example
@@ -49,14 +49,21 @@ export function credentialsFromEnvironment(
  * import { credentialsFromFile } from "./credential_sources.ts";
  * import { s3Store } from "./s3_store.ts";
  *
- * const credentials = credentialsFromFile({ path: "./credentials.json", profile: "staging" });
+ * const credentials = credentialsFromFile({ path: "./credentials.toml", profile: "staging" });
  * const store = s3Store({ url: "s3://bucket/cities", credentials });
  * if (store.url !== "s3://bucket/cities") throw new Error("unexpected url");
  * ```
  */
-export function credentialsFromFile({ path, profile = "default", maxAgeMs }: CredentialProfile): CredentialProvider {
+export function credentialsFromFile({ maxAgeMs, ...place }: CredentialProfile): CredentialProvider {
   return async () => {
-    const found = profileOf(await readProfiles(path), { path: String(path), profile });
+    const { path, profile = "default" } = place;
+    const found = keysOf(await readProfile(place), place);
+    if (found === undefined) {
+      throw new ConfigValidationError(
+        `Cannot read credentials from "${path}" as profile "${profile}" must have an "access_key_id"`,
+        "credentials",
+      );
+    }
     return maxAgeMs === undefined ? found : { ...found, expiration: new Date(Date.now() + maxAgeMs) };
   };
 }
@@ -86,53 +93,4 @@ async function importChain(profile: string | undefined): Promise<CredentialProvi
       cause,
     });
   }
-}
-
-async function readProfiles(path: string | URL): Promise<unknown> {
-  const { readFile } = await import("node:fs/promises");
-  const shown = String(path);
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw refusal(`Cannot read credentials from "${shown}": it must be a file that can be read`, cause);
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Without the parser's error, which repeats a part of the text.
-    throw refusal(`Cannot read credentials from "${shown}" as it must be JSON`);
-  }
-}
-
-function profileOf(
-  profiles: unknown,
-  { path, profile }: { readonly path: string; readonly profile: string },
-): S3Credentials {
-  const isObject = (value: unknown): value is Record<string, unknown> =>
-    typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isObject(profiles) || !Object.hasOwn(profiles, profile)) {
-    throw refusal(`Cannot read credentials from "${path}" as it must have a profile "${profile}"`);
-  }
-  const fields = profiles[profile];
-  const {
-    access_key_id: accessKeyId,
-    secret_access_key: secretAccessKey,
-    session_token: sessionToken,
-  } = isObject(fields) ? fields : {};
-  if (!isText(accessKeyId) || !isText(secretAccessKey) || !(sessionToken === undefined || isText(sessionToken))) {
-    throw refusal(
-      `Cannot read credentials from "${path}" as profile "${profile}" must have strings "access_key_id" and ` +
-        `"secret_access_key"`,
-    );
-  }
-  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === "string" && value !== "";
-}
-
-function refusal(message: string, cause?: unknown): ConfigValidationError {
-  return new ConfigValidationError(message, "credentials", cause === undefined ? {} : { cause });
 }
