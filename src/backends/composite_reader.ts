@@ -2,7 +2,7 @@
  * Reads a shard of two engines as one.
  * @module
  */
-import { createDigest } from "../bytes/fast_digest.ts";
+import { rotatedDigest } from "../bytes/fast_digest.ts";
 import { CorruptFileError, ObjectNotFoundError } from "../errors.ts";
 import type { ObjectDigest, RemoteShard, ShardFile, ShardReader } from "./backend.ts";
 import { type Halves, VECTOR_FOLDER } from "./composite_build.ts";
@@ -51,10 +51,7 @@ async function loadObject(
   if (digest === undefined) return bytes;
   const { sizeBytes, rotatedBytes, xxh3 } = digest;
   if (bytes.length !== sizeBytes) throw lengthError(url, { found: bytes.length, expected: sizeBytes });
-  const seen = await createDigest();
-  seen.update(bytes.subarray(rotatedBytes));
-  seen.update(bytes.subarray(0, rotatedBytes));
-  if (seen.hex() === xxh3) return bytes;
+  if (await rotatedDigest(bytes, rotatedBytes) === xxh3) return bytes;
   throw new CorruptFileError(`Cannot use "${url}" as its bytes do not have the recorded digest`, -1);
 }
 

@@ -19,6 +19,14 @@ export async function createDigest(): Promise<Digest> {
   return await turn;
 }
 
+/** The digest of bytes whose first `rotatedBytes` count as their last, as 16 hex digits. */
+export async function rotatedDigest(bytes: Uint8Array, rotatedBytes: number): Promise<string> {
+  const digest = await createDigest();
+  digest.update(bytes.subarray(rotatedBytes));
+  digest.update(bytes.subarray(0, rotatedBytes));
+  return digest.hex();
+}
+
 let lastTurn: Promise<unknown> = Promise.resolve();
 
 async function newDigest(): Promise<Digest> {

@@ -8,8 +8,7 @@
  */
 import type { ObjectDigest } from "../backends/backend.ts";
 import type { Guard } from "../backends/guard.ts";
-import { createDigest } from "../bytes/fast_digest.ts";
-import { xxh3Hex } from "../bytes/xxh3.ts";
+import { createDigest, rotatedDigest } from "../bytes/fast_digest.ts";
 import { CorruptFileError, ObjectNotFoundError, StoreError } from "../errors.ts";
 import { checkContent } from "../read/shard_content.ts";
 import type { ShardObject } from "../read/shard_objects.ts";
@@ -77,7 +76,7 @@ export async function loadCompanion(
   }
   const bytes = await stored.bytes();
   onBytes(bytes.length);
-  if (record !== undefined && (record.rotatedBytes > 0 || xxh3Hex(bytes) !== record.xxh3)) {
+  if (record !== undefined && await rotatedDigest(bytes, record.rotatedBytes) !== record.xxh3) {
     report("digest", "its bytes do not have the recorded digest");
   }
   return bytes;
