@@ -148,6 +148,22 @@ test("tidy: deno.json, jsr.json and package.json carry one identity", () => {
   ok(read("CHANGELOG.md").includes(`## [${denoJson.version}]`), "the changelog does not know this version");
 });
 
+test("tidy: engines are there for those who want them, and optional packages only for those who install them", () => {
+  for (const name of ["sqlite", "native-sqlite", "slatedb", "sqlite-vec", "lancedb", "composite"]) {
+    ok(`./backends/${name}` in denoJson.exports, name);
+  }
+  const { peerDependencies, peerDependenciesMeta, ...others } = JSON.parse(read("package.json"));
+  for (const name of Object.keys(peerDependencies)) {
+    deepEqual(peerDependenciesMeta[name], { optional: true }, name);
+    for (const field of ["dependencies", "optionalDependencies"]) {
+      ok(!(name in (others[field] ?? {})), `${name} is in ${field}`);
+    }
+    ok(!(name in denoJson.imports), `Deno installs ${name}`);
+  }
+  // Hundreds of megabytes: not even for tests.
+  ok("@lancedb/lancedb" in peerDependencies && !read("deno.lock").includes("lancedb"));
+});
+
 test("tidy: every subpath is in kebab-case and leads to a file", () => {
   for (const [subpath, path] of Object.entries<string>(denoJson.exports)) {
     ok(/^\.(?:\/[a-z0-9-]+)*$/.test(subpath), `"${subpath}" is not in kebab-case`);
