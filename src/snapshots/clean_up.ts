@@ -24,7 +24,7 @@ import {
 } from "./clean_up_plan.ts";
 import { checkSegment, MANIFESTS_PREFIX } from "./layout.ts";
 import type { ManifestRef } from "./manifest.ts";
-import type { ManifestStore } from "./manifest_store.ts";
+import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { fencedStore, type PreconditionPolicy, preconditionPolicy } from "./preconditions.ts";
 import { announceRemoval, fencePointer, isThere, type Removal } from "./removals.ts";
 import { runOfKey, SeriesSurveyor } from "./series_survey.ts";
@@ -275,7 +275,11 @@ class CleanUp {
     this.#announced = await announceRemoval(store, { folders, runs: runIds, startedAtMicros }, { signal });
     const cutoffMicros = cutoffOf(this.#options, startedAtMicros);
     if (folders.size > 0) {
-      await fencePointer({ store: fenced, pointerKey, clock }, { folders, cutoffMicros }, { signal });
+      const currentLately = async (pointer: CurrentPointer): Promise<ReadonlySet<string>> => {
+        const tenures = await this.#surveyor.tenures(pointer, cutoffMicros);
+        return new Set(tenures.filter(({ untilMicros }) => untilMicros > cutoffMicros).map(({ ref }) => ref));
+      };
+      await fencePointer({ store: fenced, pointerKey, clock }, { folders, currentLately }, { signal });
     }
     return await planCleanUp(this.#surveyor, this.#options, this.#announced);
   }

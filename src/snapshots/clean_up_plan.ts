@@ -16,7 +16,7 @@ import {
   type Survey,
   VECTOR_META_PREFIX,
 } from "./series_survey.ts";
-import { replacedAt } from "./tenures.ts";
+import { replacedAt, type Tenure } from "./tenures.ts";
 
 /** Why a snapshot is kept. `meanwhile`: it was published, or began to count, while the clean-up ran. */
 export type KeepReason = "current" | "newest" | "pinned" | "grace" | "meanwhile";
@@ -109,7 +109,8 @@ export async function planCleanUp(
   const survey = await surveyor.survey();
   const nowMicros = announced?.startedAtMicros ?? surveyor.place.clock.nowMicros();
   const cutoffMicros = cutoffOf(rules, nowMicros);
-  const { kept, removed } = divide(survey, { rules, nowMicros, announced });
+  const tenures = survey.pointer === null ? [] : await surveyor.tenures(survey.pointer, cutoffMicros);
+  const { kept, removed } = divide(survey, { rules, nowMicros, announced, tenures });
   const named = new Map<string, NamedShards>();
   for (const { folder, ref } of kept) {
     const found = await surveyor.namedBy(ref);
@@ -149,10 +150,11 @@ interface Division {
 
 function divide(
   { pointer, manifests, pins }: Survey,
-  { rules, nowMicros, announced }: {
+  { rules, nowMicros, announced, tenures }: {
     rules: CleanUpRules;
     nowMicros: number;
     announced: Removal | undefined;
+    tenures: readonly Tenure[];
   },
 ): Division {
   const current = pointer && (folderOfRef(pointer.ref) ?? pointer.ref);
@@ -162,7 +164,7 @@ function divide(
   const cutoffMicros = cutoffOf(rules, nowMicros);
   const replaced = new Map<string, number>();
   if (pointer !== null) {
-    for (const [ref, micros] of replacedAt(pointer, manifests)) replaced.set(folderOfRef(ref) ?? ref, micros);
+    for (const [ref, micros] of replacedAt(pointer, tenures, manifests)) replaced.set(folderOfRef(ref) ?? ref, micros);
   }
   const ageMaxMicros = rules.maxAgeMs === undefined ? Infinity : rules.maxAgeMs * 1000;
   const kept: KeptManifest[] = [];

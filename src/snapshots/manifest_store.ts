@@ -11,8 +11,8 @@ export interface CurrentPointer extends ManifestRef {
   readonly generation: number | null;
   /** Refs of the manifests before this one, newest first, at most 10; null where absent. */
   readonly previous: readonly string[] | null;
-  /** When each of `previous` stopped being current, in microseconds since 1970; null or missing: not recorded. */
-  readonly previousUntilMicros?: readonly number[] | null;
+  /** When each of `previous` stopped being current, in microseconds since 1970, where the store knows. */
+  readonly previousUntilMicros?: readonly number[];
   /** Version of the pointer, for compare-and-set; null when the store gave none. */
   readonly version: string | null;
 }

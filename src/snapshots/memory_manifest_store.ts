@@ -12,6 +12,7 @@ import type { Manifest, ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore, PointerOptions } from "./manifest_store.ts";
 import { laterThan, nextPointer } from "./next_pointer.ts";
 import { readManifest } from "./read_manifest.ts";
+import { fieldsOfTenures, type Tenure } from "./tenures.ts";
 import { writeManifest } from "./write_manifest.ts";
 
 /** Options of {@linkcode memoryManifestStore}. */
@@ -52,6 +53,8 @@ class MemoryManifestStore implements ManifestStore {
   /** By refs, oldest first: each one is stored with a later time than those before it. */
   readonly #stored = new Map<string, StoredManifest>();
   #current: CurrentPointer | null = null;
+  /** Of those before the current one, newest first. */
+  #tenures: readonly Tenure[] = [];
   #lastMicros = 0;
   #moves = 0;
 
@@ -125,7 +128,11 @@ class MemoryManifestStore implements ManifestStore {
 
   #move(target: ManifestRef, expected: CurrentPointer | null): CurrentPointer {
     this.#requireUnmoved(`make "${target.ref}" the current manifest`, expected, target.ref);
-    this.#current = { ...nextPointer(target, this.#current, this.#clock), version: String(++this.#moves) };
+    const next = nextPointer(target, this.#current, this.#clock);
+    const ended = this.#current === null ? [] : [{ ref: this.#current.ref, untilMicros: next.publishedAtMicros }];
+    const others = this.#tenures.filter(({ ref }) => ref !== ended[0]?.ref);
+    this.#tenures = [...ended, ...others].filter(({ ref }) => ref !== target.ref);
+    this.#current = { ...next, ...fieldsOfTenures(this.#tenures), version: String(++this.#moves) };
     return this.#current;
   }
 

@@ -123,8 +123,10 @@ async function outcome(move: PointerMove, failure: unknown): Promise<CurrentPoin
 
 function isOurs({ seen, next, isNewRef }: PointerMove, current: CurrentPointer): boolean {
   if (isNewRef && current.previous?.includes(next.ref)) return true; // Published, and followed by another one.
-  // A roll back to what is current already shows in the generation only.
-  return current.ref === next.ref && (seen?.ref !== next.ref || current.generation === next.generation);
+  if (current.ref !== next.ref) return false;
+  // A roll back to what is current already shows in the generation only, and a clean-up in the time.
+  return seen?.ref !== next.ref ||
+    (current.generation === next.generation && current.publishedAtMicros === next.publishedAtMicros);
 }
 
 function conflict({ next }: PointerMove, winner: CurrentPointer | null, cause: unknown): PublishConflictError {

@@ -5,7 +5,7 @@
 import type { Clock } from "../clock.ts";
 import type { ManifestRef } from "./manifest.ts";
 import type { CurrentPointer } from "./manifest_store.ts";
-import { fieldsOfTenures, type Tenure, tenuresOf } from "./tenures.ts";
+import { PREVIOUS_REFS_MAX } from "./pointer.ts";
 
 /** Now, or just after the pointer that is replaced, whatever the clock says. */
 export function laterThan(expected: CurrentPointer | null, clock: Clock): number {
@@ -19,15 +19,15 @@ export function nextPointer(
   expected: CurrentPointer | null,
   clock: Clock,
 ): Omit<CurrentPointer, "version"> {
-  const earlier: Tenure[] = [];
-  if (expected !== null) {
+  const earlier = expected === null ? [] : [expected.ref, ...expected.previous ?? []];
+  const previous = earlier.filter((ref, index) => ref !== target.ref && earlier.indexOf(ref) === index);
+  return {
+    ...target,
     // Not the target's time: its process may have been suspended since it stored the manifest.
-    const untilMicros = Math.max(target.publishedAtMicros, clock.nowMicros());
-    earlier.push({ ref: expected.ref, untilMicros }, ...tenuresOf(expected));
-  }
-  const refs = earlier.map(({ ref }) => ref);
-  const tenures = earlier.filter(({ ref }, index) => ref !== target.ref && refs.indexOf(ref) === index);
-  return { ...target, generation: nextGeneration(target, expected), ...fieldsOfTenures(tenures) };
+    publishedAtMicros: Math.max(target.publishedAtMicros, laterThan(expected, clock)),
+    generation: nextGeneration(target, expected),
+    previous: previous.slice(0, PREVIOUS_REFS_MAX),
+  };
 }
 
 /**

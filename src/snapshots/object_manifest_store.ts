@@ -31,6 +31,7 @@ import {
 } from "./object_manifest_reader.ts";
 import { MANIFEST_CONTENT_TYPE, parsePointer } from "./pointer.ts";
 import { isThere, refuseIfRemoving } from "./removals.ts";
+import { withReplaced } from "./tenures.ts";
 
 export { type ManifestReaderOptions, objectManifestReader } from "./object_manifest_reader.ts";
 
@@ -101,7 +102,7 @@ async function publish(
   signal?.throwIfAborted();
   const { runId } = manifest;
   const publishedAtMicros = laterThan(expected, place.clock);
-  const bytes = await writeManifest(manifest);
+  const bytes = await writeManifest({ ...manifest, custom: withReplaced(manifest.custom, expected) });
   const key = manifestKey(publishedAtMicros, runId, place.manifestName);
   const ref = joinUrl(place.store.url, key);
   try {
@@ -138,9 +139,8 @@ async function moveToNew(
     } catch (error) {
       if (!(error instanceof PublishConflictError) || cleanUps === CLEAN_UPS_MAX) throw error;
       const current = await place.reader.loadCurrent({ signal }).catch(() => null);
-      // A clean-up moves the pointer to where it is already, and leaves its time; whoever else moves it changes that.
-      const isSame = current?.ref === seen?.ref && current?.publishedAtMicros === seen?.publishedAtMicros;
-      if (current === null || !isSame) throw error;
+      // A clean-up moves the pointer to where it is already, and leaves its generation; whoever else moves it does not.
+      if (current === null || seen === null || !isSamePlace(current, seen)) throw error;
       const removal = { ref: target.ref, purpose: "publish" };
       await refuseIfRemoving(place.store, removal, { signal }).catch(() => {
         throw error;
@@ -150,6 +150,12 @@ async function moveToNew(
       seen = current;
     }
   }
+}
+
+function isSamePlace(current: CurrentPointer, seen: CurrentPointer): boolean {
+  if (current.ref !== seen.ref || current.generation !== seen.generation) return false;
+  // Pointers of the Python package have no generation: a clean-up adds a microsecond.
+  return current.generation !== null || current.publishedAtMicros - seen.publishedAtMicros <= CLEAN_UPS_MAX;
 }
 
 async function putManifest(

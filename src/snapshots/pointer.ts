@@ -7,16 +7,15 @@
  * manifest_content_type  application/x-sqlite3; not checked on reading
  * manifest_ref           URL of the manifest
  * previous               ours: refs of the manifests before it, newest first, at most 10
- * previous_until         ours: date-times at which each of them stopped being current
  * run_id                 run that made the manifest
  * updated_at             date-time
  * ```
  *
- * Pointers that the Python package wrote lack our three fields, and it ignores them in ours.
+ * Pointers that the Python package wrote lack our two fields, and it ignores them in ours.
  * @module
  */
 import { dumpJson, type JsonObject, type JsonValue } from "../bytes/python_json.ts";
-import { jsonStamp, parseStamp } from "../bytes/timestamps.ts";
+import { jsonStamp } from "../bytes/timestamps.ts";
 import { isJsonObject, jsonOf, type Kind, readerOf, refusing, stamp, text } from "./checked_fields.ts";
 import type { CurrentPointer } from "./manifest_store.ts";
 
@@ -65,15 +64,12 @@ export function parsePointer(bytes: Uint8Array, { ref, version }: PointerSource)
   const field = readerOf(fields, refuse, "");
   if (fields["format_version"] !== undefined) field("format_version", wholeNumber);
   field("manifest_content_type", text);
-  const previous = previousOf(fields["previous"]);
-  const previousUntilMicros = previous && untilOf(fields["previous_until"], previous.length);
   return {
     ref: field("manifest_ref", text),
     runId: field("run_id", text),
     publishedAtMicros: field("updated_at", stamp),
     generation: generationOf(fields["generation"]),
-    previous,
-    ...(previousUntilMicros === null ? {} : { previousUntilMicros }),
+    previous: previousOf(fields["previous"]),
     version,
   };
 }
@@ -84,8 +80,7 @@ export function parsePointer(bytes: Uint8Array, { ref, version }: PointerSource)
  * @throws {RangeError} when the time is outside of what dates can hold.
  */
 export function renderPointer(pointer: Omit<CurrentPointer, "version">): Uint8Array<ArrayBuffer> {
-  const { ref, runId, publishedAtMicros, generation, previous, previousUntilMicros = null } = pointer;
-  const until = previous === null ? null : previousUntilMicros;
+  const { ref, runId, publishedAtMicros, generation, previous } = pointer;
   const fields: JsonObject = {
     "format_version": 1,
     "manifest_content_type": MANIFEST_CONTENT_TYPE,
@@ -94,7 +89,6 @@ export function renderPointer(pointer: Omit<CurrentPointer, "version">): Uint8Ar
     "updated_at": jsonStamp(publishedAtMicros),
     ...(generation === null ? {} : { generation }),
     ...(previous === null ? {} : { previous: previous.slice(0, PREVIOUS_REFS_MAX) }),
-    ...(until === null ? {} : { "previous_until": until.slice(0, PREVIOUS_REFS_MAX).map(jsonStamp) }),
   };
   return new TextEncoder().encode(dumpJson(fields, { compact: true, path: "pointer" }));
 }
@@ -116,11 +110,4 @@ function generationOf(value: JsonValue | undefined): number | null {
 function previousOf(value: JsonValue | undefined): readonly string[] | null {
   if (!Array.isArray(value) || !value.every((ref) => typeof ref === "string")) return null;
   return value.slice(0, PREVIOUS_REFS_MAX);
-}
-
-/** Times that do not fit the refs, as of another program that knows only these, count as absent. */
-function untilOf(value: JsonValue | undefined, count: number): readonly number[] | null {
-  if (!Array.isArray(value)) return null;
-  const micros = value.slice(0, PREVIOUS_REFS_MAX).map((stamp) => typeof stamp === "string" ? parseStamp(stamp) : null);
-  return micros.length === count && micros.every((time) => time !== null) ? micros : null;
 }

@@ -20,9 +20,9 @@ import { ObjectNotFoundError, PublishConflictError, ReaderStateError } from "../
 import type { ObjectStore, ReadableStore, RequestOptions } from "../stores/store.ts";
 import { isJsonObject, jsonOf } from "./checked_fields.ts";
 import { manifestKeyOfRef, newHexId } from "./layout.ts";
+import type { CurrentPointer } from "./manifest_store.ts";
 import { movePointer, type PointerRetry } from "./move_pointer.ts";
 import { loadPointer } from "./object_manifest_reader.ts";
-import { fieldsOfTenures, tenuresOf } from "./tenures.ts";
 
 const REMOVALS_PREFIX = "removals/";
 const MOVES_MAX = 20;
@@ -95,25 +95,26 @@ export async function refuseIfRemoving(
  * Moves the pointer to the manifest that it names already, without the announced manifests among `previous`, unless
  * these have been current meanwhile. From then on, who read the pointer before the announcement can no longer move it.
  *
- * @param cutoffMicros Whatever was current after this time stays.
+ * @param currentLately The refs, among those before a pointer, that were current lately: they stay.
  * @throws {PublishConflictError} when others moved the pointer each time.
  * @throws {PublishCurrentError} when the store failed.
  */
 export async function fencePointer(
   { store, pointerKey, clock }: { store: ObjectStore; pointerKey: string; clock: Clock },
-  { folders, cutoffMicros }: { folders: ReadonlySet<string>; cutoffMicros: number },
+  { folders, currentLately }: {
+    folders: ReadonlySet<string>;
+    currentLately: (pointer: CurrentPointer) => Promise<ReadonlySet<string>>;
+  },
   { signal }: RequestOptions,
 ): Promise<void> {
   for (let move = 1;; move++) {
     const seen = await loadPointer(store, pointerKey, { signal });
     if (seen === null) return;
     const { ref, runId, publishedAtMicros, generation } = seen;
-    const tenures = tenuresOf(seen).filter(({ ref, untilMicros }) =>
-      untilMicros > cutoffMicros || !folders.has(folderOfRef(ref) ?? "")
-    );
-    const memory = seen.previous === null ? { previous: null } : fieldsOfTenures(tenures);
-    // Without a generation the bytes, and so perhaps the version, would stay the same.
-    const next = { ref, runId, publishedAtMicros, ...memory, generation: (generation ?? publishedAtMicros) + 1 };
+    const lately = await currentLately(seen);
+    const previous = seen.previous?.filter((ref) => lately.has(ref) || !folders.has(folderOfRef(ref) ?? "")) ?? null;
+    // With the same time the bytes, and so perhaps the version, would stay the same.
+    const next = { ref, runId, publishedAtMicros: publishedAtMicros + 1, generation, previous };
     try {
       await movePointer({ store, pointerKey, clock, seen, next, isNewRef: false, retry: POINTER_RETRY, signal });
       return;

@@ -13,6 +13,7 @@ import { objectManifestStore } from "./object_manifest_store.ts";
 import { type FoundPin, loadPins } from "./pins.ts";
 import { bytesOrNull, folderOfRef, loadRemovals, type Removal } from "./removals.ts";
 import { parseRunRecord, type RunRecord } from "./run_record.ts";
+import { replacedIn, type ReplacedPointer, type Tenure, tenuresOf } from "./tenures.ts";
 
 /** Where a series is and where its runs are recorded. */
 export interface SeriesPlace {
@@ -51,6 +52,8 @@ export interface NamedShards {
   /** Folder of all attempts at a shard, as a key, with the shard; only of shards that are not empty. */
   readonly shardFolders: ReadonlyMap<string, number>;
   readonly shardPrefix: string;
+  /** The pointer that it was published over. */
+  readonly replaced: ReplacedPointer | null;
 }
 
 /** What was found. */
@@ -128,6 +131,19 @@ export class SeriesSurveyor {
     }
     if (named !== null) this.#named.set(ref, named);
     return named;
+  }
+
+  /** Until when the manifests before a pointer may have been current; see {@linkcode tenuresOf}. */
+  async tenures(pointer: CurrentPointer, cutoffMicros: number): Promise<readonly Tenure[]> {
+    return await tenuresOf(pointer, cutoffMicros, async (ref) => {
+      try {
+        return (await this.namedBy(ref))?.replaced ?? null;
+      } catch (error) {
+        // What nobody can read tells nothing, and need not stay.
+        if (error instanceof ManifestParseError) return null;
+        throw error;
+      }
+    });
   }
 
   /** Names of the folders of manifests. */
@@ -264,7 +280,7 @@ function recordOrNull(bytes: Uint8Array, ref: string): RunRecord | null {
 }
 
 function namedShards(manifest: Manifest, store: ObjectStore): NamedShards {
-  const { s3Prefix, shardPrefix, runId, dbPathTemplate, shards } = manifest;
+  const { s3Prefix, shardPrefix, runId, dbPathTemplate, shards, custom } = manifest;
   const attempts: string[] = [];
   const shardFolders = new Map<string, number>();
   for (const { dbUrl, shardId } of shards) {
@@ -274,7 +290,7 @@ function namedShards(manifest: Manifest, store: ObjectStore): NamedShards {
     const key = keyUnder(s3Prefix, url) ?? keyUnder(store.url, url);
     if (key !== null) attempts.push(key);
   }
-  return { attempts, shardFolders, shardPrefix };
+  return { attempts, shardFolders, shardPrefix, replaced: replacedIn(custom) };
 }
 
 /** In a copy of a series, refs keep naming the place where it was published. */

@@ -1,6 +1,7 @@
 // What every manifest store must do: publish, fence, go back, forget; judged by a model and by other clients.
 import { deepEqual, equal, notEqual, ok, rejects } from "node:assert/strict";
 import { after, test } from "node:test";
+import type { JsonObject } from "../../src/bytes/python_json.ts";
 import type { Clock } from "../../src/clock.ts";
 import type { Manifest, ManifestRef } from "../../src/snapshots/manifest.ts";
 import type { CurrentPointer, ManifestStore } from "../../src/snapshots/manifest_store.ts";
@@ -93,12 +94,13 @@ function publishTests(testAt: TestAt): void {
     const { ref, runId, publishedAtMicros } = await open().publish(manifest, null);
     equal(runId, "one");
     const current = await open().loadCurrent();
-    deepEqual([current!.ref, current!.runId, current!.publishedAtMicros], [ref, "one", publishedAtMicros]);
+    deepEqual([current!.ref, current!.runId], [ref, "one"]);
+    ok(current!.publishedAtMicros >= publishedAtMicros);
     deepEqual(current!.previous, []);
-    deepEqual(await open().loadManifest(ref), manifest);
+    deepEqual(await loaded(open(), ref), manifest);
     const empty = { ...manifestOf("empty", { url: URL }), createdAtMicros: START + 5_000_000 };
     const next = await open().publish(empty, current);
-    deepEqual(await open().loadManifest(next.ref), empty);
+    deepEqual(await loaded(open(), next.ref), empty);
     deepEqual((await open().list(10)).map(({ ref }) => ref), [next.ref, ref]);
     deepEqual((await open().list(1)).map(({ runId }) => runId), ["empty"]);
   });
@@ -205,7 +207,7 @@ function fenceTests(testAt: TestAt): void {
     deepEqual((await open().list(10)).map(({ ref }) => ref), [refs[3], refs[1]]);
     await rejects(open().loadManifest(refs[0]!), { code: "OBJECT_NOT_FOUND" });
     await rejects(open().setCurrent(refs[2]!, await open().loadCurrent()), { code: "OBJECT_NOT_FOUND" });
-    deepEqual(await open().loadManifest(refs[1]!), fullManifest("run2", 2));
+    deepEqual(await loaded(open(), refs[1]!), fullManifest("run2", 2));
   });
 }
 
@@ -262,7 +264,16 @@ function modelTests(testAt: TestAt): void {
       }
       const listed = await place.open().list(1000);
       deepEqual(listed.map(({ ref }) => ref).sort(), [...stored.keys()].sort());
-      for (const [ref, manifest] of stored) deepEqual(await place.open().loadManifest(ref), manifest);
+      for (const [ref, manifest] of stored) deepEqual(await loaded(place.open(), ref), manifest);
     });
   }
+}
+
+/** A manifest without what the store adds: the pointer that it was published over. */
+async function loaded(manifests: ManifestStore, ref: string): Promise<Manifest> {
+  const manifest = await manifests.loadManifest(ref);
+  const own = manifest.custom["shardyfusion"];
+  if (own === undefined) return manifest;
+  const { replaces: _, ...others } = own as JsonObject;
+  return { ...manifest, custom: { ...manifest.custom, "shardyfusion": others } };
 }

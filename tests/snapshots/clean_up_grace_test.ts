@@ -1,5 +1,5 @@
 // What the grace period of cleanUp counts from. The judge is the order in which snapshots were current.
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual } from "node:assert/strict";
 import { test } from "node:test";
 import { cleanUp } from "../../src/snapshots/clean_up.ts";
 import { rollBack } from "../../src/snapshots/history.ts";
@@ -31,7 +31,9 @@ test("cleanUp() counts the grace period from when another snapshot took the plac
     clock.advance(HOUR_MS / 4);
   }
   refs.push(await series.publish());
-  deepEqual(await reasons(), [[4, "current", "newest", "grace"], [3, "grace"], [2, "grace"], [1, "grace"]]);
+  // Roll backs leave no manifests: nobody can exclude that 0 was among what was current then.
+  const old = [[2, "grace"], [1, "grace"], [0, "grace"]];
+  deepEqual(await reasons(), [[4, "current", "newest", "grace"], [3, "grace"], ...old]);
   clock.advance(HOUR_MS * 0.8);
   deepEqual(await reasons(), [[4, "current", "newest", "grace"], [3, "grace"]]);
   await cleanUp(store, options);
@@ -55,13 +57,10 @@ test("cleanUp() takes what no pointer remembers as replaced by the next newer sn
       .map(({ ref, reasons }) => [refs.indexOf(ref), ...reasons]);
   const expected = [[3, "current", "newest", "grace"], [2, "grace"], [1, "grace"]];
   deepEqual(await reasons(), expected);
-  const { previousUntilMicros, ...pointer } = (await objectManifestStore(store).loadCurrent())!;
-  equal(previousUntilMicros?.length, 3);
-  // As a version before this one has left it, and as the Python package does.
-  for (const previous of [pointer.previous, null]) {
-    await store.put("_CURRENT", renderPointer({ ...pointer, previous }));
-    deepEqual(await reasons(), expected);
-  }
+  // As the Python package leaves it.
+  const pointer = (await objectManifestStore(store).loadCurrent())!;
+  await store.put("_CURRENT", renderPointer({ ...pointer, previous: null }));
+  deepEqual(await reasons(), expected);
 });
 
 test("cleanUp() keeps what was chosen and replaced again while it announced the removal (P5)", async () => {
@@ -84,7 +83,32 @@ test("cleanUp() keeps what was chosen and replaced again while it announced the 
     },
   });
   const { kept, manifests } = await cleanUp(store, { keep: 1, clock });
-  deepEqual(kept.map(({ ref, reasons }) => [refs.indexOf(ref), ...reasons]), [[2, "current", "newest"], [0, "grace"]]);
-  deepEqual(manifests.map(({ ref }) => ref), [refs[1]]);
-  deepEqual((await objectManifestStore(series.store).loadCurrent())!.previous, [refs[0]]);
+  // Nobody can exclude that 1 was current meanwhile, too.
+  const expected = [[2, "current", "newest"], [1, "grace"], [0, "grace"]];
+  deepEqual(kept.map(({ ref, reasons }) => [refs.indexOf(ref), ...reasons]), expected);
+  deepEqual(manifests, []);
+  deepEqual((await objectManifestStore(series.store).loadCurrent())!.previous, [refs[0], refs[1]]);
+});
+
+test("cleanUp() knows until when each snapshot was current where manifests say what they replaced (P5)", async () => {
+  const series = new Series();
+  const { store, clock } = series;
+  const refs: string[] = [];
+  for (let run = 0; run < 6; run++) {
+    refs.push(await series.publish());
+    clock.advance(HOUR_MS);
+    // Clean-ups move the pointer, too, and must not make it forget.
+    if (run === 3) await cleanUp(store, { keep: 2, graceMs: 1.5 * HOUR_MS, clock });
+  }
+  const kept = async (): Promise<number[]> => {
+    const plan = await cleanUp(store, { keep: 1, graceMs: 2.5 * HOUR_MS, clock, dryRun: true });
+    return plan.kept.map(({ ref }) => refs.indexOf(ref));
+  };
+  // Replaced one hour and two hours ago; 2 was replaced three hours ago.
+  deepEqual(await kept(), [5, 4, 3]);
+  // A roll back to 4, which had been replaced: what came before is not told apart any more.
+  await rollBack(store, { ref: refs[4]!, clock });
+  deepEqual(await kept(), [5, 4, 3, 2]);
+  clock.advance(2.6 * HOUR_MS);
+  deepEqual(await kept(), [5, 4]);
 });

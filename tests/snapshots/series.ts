@@ -66,7 +66,12 @@ export class Series {
       checkpointId: null,
       writerInfo: {},
     }));
-    const manifest = { ...manifestOf(runId, store), shardCount: shards.length, shards };
+    const manifest = {
+      ...manifestOf(runId, store),
+      custom: { "shardyfusion": { "format_version": 1 } },
+      shardCount: shards.length,
+      shards,
+    };
     this.#keysByRun.set(runId, keys);
     const expected = await manifests.loadCurrent();
     const { ref, publishedAtMicros } = await manifests.publish(manifest, expected);

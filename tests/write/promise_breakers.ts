@@ -77,11 +77,11 @@ export const BREAKERS: Readonly<Record<string, Breaker>> = {
     invariant: /^P1 P3 |^P5 /,
   },
   "a clean-up lets the grace period begin with publishing": {
-    cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous: [], previous_until: [] }),
+    cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous: [] }),
     invariant: /^P5 nothing /,
   },
   "a clean-up takes a snapshot as replaced when its successor was published, although that was rolled back to": {
-    cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous_until: null }),
+    cleanUpOf: (client, rules) => cleanUpSeeing(client, rules, { previous: null }),
     invariant: /^P5 nothing /,
   },
   "a writer that was suspended does not look whether its shards are still there": {
