@@ -77,8 +77,8 @@ export async function tenuresOf(
   };
   const tenures: Tenure[] = [];
   let untilMicros = publishedAtMicros;
-  // From this generation on, of no two in a row it is unknown what was current. Where one is unknown, it was none of the
-  // refs that are still to come: these would stand further ahead.
+  // From this generation on, of no two in a row it is unknown what was current. Where one is unknown, it was none of
+  // the refs that are still to come: these would stand further ahead.
   let knownSince = generation ?? Infinity;
   for (const [index, ref] of previous.entries()) {
     if (index > 0 && untilMicros > cutoffMicros) {
