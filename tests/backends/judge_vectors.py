@@ -55,7 +55,10 @@ class Series:
         [(self.count, custom)] = manifest.rows("SELECT num_dbs, custom FROM build_meta")
         self.vector = json.loads(custom)["vector"]
         urls = manifest.rows("SELECT db_id, db_url FROM shards")
-        self.shards = {number: Database(os.path.join(self.path(url), "shard.db")) for number, url in urls}
+        self.shards = {number: self.open_shard(self.path(url)) for number, url in urls}
+
+    def open_shard(self, folder):
+        return Database(os.path.join(folder, "shard.db"))
 
     def path(self, url):
         # The last parts are the same wherever the series lies.
@@ -85,31 +88,43 @@ class Series:
         hits = []
         asked = [number for number in self.targets(numbers, probes) if number in self.shards]
         for shard in asked:
-            database = self.shards[shard]
-            statement = "SELECT rowid, distance FROM vec_index WHERE embedding MATCH ? AND k = ? ORDER BY distance"
-            for rowid, score in database.rows(statement, (query, k)):
-                [(name,)] = database.rows("SELECT original_id FROM vec_id_map WHERE internal_id = ?", (rowid,))
-                payload = database.rows("SELECT payload FROM vec_payloads WHERE rowid = ?", (rowid,))
-                hits.append([json.loads(name)["v"], score, json.loads(payload[0][0]) if payload else None])
+            hits += self.search_shard(self.shards[shard], query, k)
         return {"asked": len(asked), "hits": sorted(hits, key=lambda hit: hit[1])[:k]}
 
+    def search_shard(self, database, query, k):
+        hits = []
+        statement = "SELECT rowid, distance FROM vec_index WHERE embedding MATCH ? AND k = ? ORDER BY distance"
+        for rowid, score in database.rows(statement, (query, k)):
+            [(name,)] = database.rows("SELECT original_id FROM vec_id_map WHERE internal_id = ?", (rowid,))
+            payload = database.rows("SELECT payload FROM vec_payloads WHERE rowid = ?", (rowid,))
+            hits.append([json.loads(name)["v"], score, json.loads(payload[0][0]) if payload else None])
+        return hits
+
+    def vectors_of(self, database):
+        return [
+            [json.loads(name)["v"], vector.hex()]
+            for name, vector in database.rows(
+                "SELECT original_id, embedding FROM vec_index JOIN vec_id_map ON rowid = internal_id"
+            )
+        ]
+
+    def rows_of(self, database):
+        return {
+            "problems": [text for (text,) in database.rows("PRAGMA integrity_check") if text != "ok"],
+            "rows": [[k.hex(), v.hex()] for k, v in database.rows("SELECT k, v FROM kv ORDER BY k")],
+        }
+
     def stored(self):
-        for number, database in sorted(self.shards.items()):
-            yield {
-                "shard": number,
-                "problems": [text for (text,) in database.rows("PRAGMA integrity_check") if text != "ok"],
-                "rows": [[k.hex(), v.hex()] for k, v in database.rows("SELECT k, v FROM kv ORDER BY k")],
-                "vectors": [
-                    [json.loads(name)["v"], vector.hex()]
-                    for name, vector in database.rows(
-                        "SELECT original_id, embedding FROM vec_index JOIN vec_id_map ON rowid = internal_id"
-                    )
-                ],
-            }
+        for number, shard in sorted(self.shards.items()):
+            yield {"shard": number, **self.rows_of(shard), "vectors": self.vectors_of(shard)}
+
+
+def main(series_class):
+    task = json.load(sys.stdin)
+    series = series_class(task["folder"])
+    searches = [series.search(bytes.fromhex(s["query"]), s["k"], s["probes"]) for s in task["searches"]]
+    print(json.dumps({"shards": list(series.stored()), "searches": searches}))
 
 
 if __name__ == "__main__":
-    task = json.load(sys.stdin)
-    series = Series(task["folder"])
-    searches = [series.search(bytes.fromhex(s["query"]), s["k"], s["probes"]) for s in task["searches"]]
-    print(json.dumps({"shards": list(series.stored()), "searches": searches}))
+    main(Series)

@@ -1,5 +1,5 @@
 // Shards of vectors built with LanceDB. Judges: distances measured by hand; LanceDB of Python.
-import { deepEqual, equal, match, ok, rejects, throws } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { BuiltShard } from "../../src/backends/backend.ts";
 import { LANCE_FILE } from "../../src/backends/lance_folder.ts";
-import { importLance } from "../../src/backends/lance_library.ts";
 import { lancedbBackend, type LancedbBackendOptions } from "../../src/backends/lancedb_backend.ts";
 import { systemClock } from "../../src/clock.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
@@ -16,7 +15,8 @@ import type { ObjectStore } from "../../src/stores/store.ts";
 import { faultStore } from "../../src/testing/fault_store.ts";
 import { SeededRandom } from "../../src/testing/seeded_random.ts";
 import { fileScratch } from "../../src/write/file_scratch.ts";
-import { folderShard, lanceMissing, lanceTest, nearestByHand, type PlainVector, vectorRows } from "./lance_shards.ts";
+import { folderShard, lanceTest, nearestByHand, type PlainVector, vectorRows } from "./lance_shards.ts";
+import { lanceJudge } from "./python_lance.ts";
 import { checkHits } from "./vector_shards.ts";
 
 const PREFIX = "shards/run_id=x/db=00000/attempt=00";
@@ -195,17 +195,6 @@ lanceTest("lancedbBackend reads a shard where it lies, by LanceDB itself", async
   }
 });
 
-/** A Python that has LanceDB; null without one. */
-const python = [process.env["SHARDYFUSION_LANCE_PYTHON"], "python3"].find((program) => {
-  if (program === undefined || program === "") return false;
-  try {
-    execFileSync(program, ["-c", "import lancedb"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-});
-
 const SEARCH = `
 import json, sys, lancedb
 replies = []
@@ -223,11 +212,8 @@ print(json.dumps(replies))
 `;
 
 lanceTest("lancedbBackend: LanceDB of Python reads what it writes", async (context) => {
-  if (python === undefined) {
-    console.log("LEFT OUT: LanceDB of Python as a judge: no Python has it (see tests/README.md)");
-    context.skip("no Python has lancedb");
-    return;
-  }
+  const judge = lanceJudge(context);
+  if (judge === null) return;
   const folder = await mkdtemp(join(tmpdir(), "shardyfusion-test-"));
   const series = [["l2", "l2", 700], ["cosine", "cosine", 700], ["dot_product", "dot", 50]] as const;
   try {
@@ -242,7 +228,7 @@ lanceTest("lancedbBackend: LanceDB of Python reads what it writes", async (conte
       ...rest,
       queries: queries.map((query) => Array.from(query)),
     })));
-    const replies = JSON.parse(execFileSync(python, ["-c", SEARCH, text], { encoding: "utf8" }));
+    const replies = JSON.parse(execFileSync(judge.python, ["-c", SEARCH, text], { encoding: "utf8" }));
     series.forEach(([metric, , count], place) => {
       const { queries, vectors } = asked[place]!;
       const reply = replies[place];
@@ -274,13 +260,4 @@ test("lancedbBackend refuses wrong options and names them", () => {
   const { spec } = lancedbBackend({ dim: 2, metric: "l2", native: { storageOptions: { secret: "x" } } });
   const layout = { dim: 2, metric: "l2", index: "hnsw-sq", m: 20, efConstruction: 300 };
   deepEqual(spec, { name: "lancedb", options: layout }, "no secret is recorded");
-});
-
-test("lancedbBackend says what to install where the package is missing", async (context) => {
-  if (lanceMissing === null) return context.skip("the package is there");
-  await rejects(importLance(), (error: { code: string; packageName: string; message: string }) => {
-    deepEqual([error.code, error.packageName], ["MISSING_LIBRARY", "@lancedb/lancedb"]);
-    match(error.message, /install it \("npm install @lancedb\/lancedb"/);
-    return true;
-  });
 });

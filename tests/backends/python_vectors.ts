@@ -25,6 +25,8 @@ export interface JudgedSeries {
     readonly problems: readonly string[];
     /** Keys and values, in hex. */
     readonly rows: readonly [key: string, value: string][];
+    /** Indexes of LanceDB and their columns. */
+    readonly indexes?: readonly [type: string, columns: readonly string[]][];
     /** Ids and vectors, as the hex of their float32. */
     readonly vectors: readonly [id: number | string, vector: string][];
   }[];
@@ -48,8 +50,18 @@ function findSqliteVec(): string | null {
   }
 }
 
-/** Shows it a series in a folder. */
-export function judgedSeries(folder: string, searches: readonly JudgedSearch[]): JudgedSeries {
+/** A program that judges series. */
+export interface JudgeProgram {
+  readonly python: string;
+  readonly script: string;
+}
+
+/** Shows it, or another judge, a series in a folder. */
+export function judgedSeries(
+  folder: string,
+  searches: readonly JudgedSearch[],
+  judge: JudgeProgram = { python, script },
+): JudgedSeries {
   const input = JSON.stringify({
     folder,
     searches: searches.map(({ query, topK, probes }) => ({
@@ -58,5 +70,6 @@ export function judgedSeries(folder: string, searches: readonly JudgedSearch[]):
       probes: probes ?? null,
     })),
   });
-  return JSON.parse(execFileSync(python, [script], { input, encoding: "utf8", maxBuffer: 1 << 28, timeout: 60_000 }));
+  const limits = { maxBuffer: 1 << 28, timeout: 60_000 };
+  return JSON.parse(execFileSync(judge.python, [judge.script], { input, encoding: "utf8", ...limits }));
 }
