@@ -6,6 +6,7 @@ import { type JsonObject, type JsonValue, parseJson } from "../bytes/python_json
 import type { CelColumnType } from "../cel/compile_cel.ts";
 import { ConfigValidationError, UnknownRoutingTokenError } from "../errors.ts";
 import { type CelSharding, celSharding } from "../routing/cel_sharding.ts";
+import { columnOfText, columnsOfTexts } from "../routing/key_text.ts";
 import type { RoutingColumns, RoutingSpec } from "../routing/router.ts";
 import { UsageError } from "./cli_errors.ts";
 import { splitPair } from "./key_text.ts";
@@ -31,28 +32,7 @@ export function typedColumns(options: OptionTexts): TypedColumns {
 /** The columns for a snapshot that is sharded so: texts become what the columns' types need. Undefined without any. */
 export function columnsFor(typed: TypedColumns, routing: RoutingSpec): RoutingColumns | undefined {
   if (typed.length === 0) return undefined;
-  const types = routing.strategy === "cel" ? routing.columns : {};
-  return Object.fromEntries(typed.map(([name, value]) => [
-    name,
-    typeof value === "string" ? columnValue(value, Object.hasOwn(types, name) ? types[name]! : "string") : value,
-  ]));
-}
-
-/** The value that a text stands for; where it stands for none, the text, about which routing will complain. */
-export function columnValue(text: string, type: string): unknown {
-  switch (type) {
-    case "int":
-    case "uint":
-      return /^[+-]?\d+$/.test(text.trim()) ? BigInt(text.trim().replace(/^\+/, "")) : text;
-    case "double":
-      return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
-    case "bool":
-      return text === "true" ? true : text === "false" ? false : text;
-    case "bytes":
-      return new TextEncoder().encode(text);
-    default:
-      return text;
-  }
+  return columnsOfTexts(typed, routing);
 }
 
 /** Does what routes, and says on the command line's behalf what is wrong with the columns. */

@@ -7,7 +7,7 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import { jsonValue } from "../write/values.ts";
-import { columnValue } from "./routing_columns.ts";
+import { columnOfText } from "../routing/key_text.ts";
 
 /** A row as `build` hands it on. */
 export interface Row {
@@ -95,7 +95,7 @@ export function csvRowOf(shape: RowShape, header: readonly string[], where: Wher
   const valueAt = value.kind === "column" ? place(value.column) : -1;
   const cel = Object.entries(shape.celColumns).map(([name, type]) => [name, place(name), type] as const);
   const columnsOf = (record: readonly string[]): Row["columns"] =>
-    Object.fromEntries(cel.map(([name, at, type]) => [name, columnValue(record[at]!, type)]));
+    Object.fromEntries(cel.map(([name, at, type]) => [name, columnOfText(record[at]!, type)]));
   const names = value.kind === "json" ? value.columns : header;
   // The names are the same in every row: rendered once.
   const members = names.map((name) => [`${JSON.stringify(name)}:`, place(name)] as const);

@@ -26,6 +26,11 @@ export class KeyReader implements AsyncDisposable {
     return infoOf(this.#state.active, this.#state.refreshWarning);
   }
 
+  /** As `info.manifestRef`, and costs nothing: what tells the snapshot being read from others. */
+  get manifestRef(): string {
+    return this.#state.active.manifestRef;
+  }
+
   /**
    * The value of a key, or null when there is none; an empty value is an empty array. The value is a copy. A key whose
    * routing token has no shard is not there.

@@ -2,6 +2,7 @@
  * What a reader tells about the shards of its snapshot.
  * @module
  */
+import type { JsonObject } from "../bytes/python_json.ts";
 import { ReaderStateError } from "../errors.ts";
 import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
 import type { Generation } from "./generation.ts";
@@ -18,6 +19,10 @@ export interface ShardInfo {
   readonly maxKey: bigint | string | null;
   /** Folder of the shard; null for an empty shard. */
   readonly dbUrl: string | null;
+  /** Size of the file that knows absent keys and checksums of pages; null when none is recorded. */
+  readonly guardBytes: number | null;
+  /** Size of the file with the pages between the root and the rows; null when none is recorded. */
+  readonly sidecarBytes: number | null;
 }
 
 /** Describes all shards. @throws {ReaderStateError} when they were not read. */
@@ -51,5 +56,16 @@ function shardInfo(shardId: number, entry: ShardEntry | null | undefined): Shard
     minKey: entry?.minKey ?? null,
     maxKey: entry?.maxKey ?? null,
     dbUrl: entry?.dbUrl ?? null,
+    guardBytes: recordedBytes(entry, "shard.guard"),
+    sidecarBytes: recordedBytes(entry, "shard.sidecar"),
   };
+}
+
+/** The recorded size of a file in the shard's folder. */
+function recordedBytes(entry: ShardEntry | null | undefined, name: string): number | null {
+  const own = entry?.writerInfo["shardyfusion"] as JsonObject | undefined;
+  const objects = own?.["objects"];
+  const found = Array.isArray(objects) ? objects.find((object: JsonObject | null) => object?.["name"] === name) : null;
+  const sizeBytes = found?.["size_bytes"];
+  return typeof sizeBytes === "number" ? sizeBytes : null;
 }

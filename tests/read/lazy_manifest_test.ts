@@ -61,7 +61,8 @@ test("openSnapshot() opens 100,000 shards with three GETs, and finds each with t
   ok(store.counts.gets <= 7 && store.counts.bytes < 300_000, JSON.stringify(store.counts));
   for (const key of KEYS) equal(text(await reader.get(key)), `<${key}>`);
   store.counts.gets = 0;
-  const emptyShard = { rowCount: 0, sizeBytes: 0, minKey: null, maxKey: null, dbUrl: null };
+  const files = { dbUrl: null, guardBytes: null, sidecarBytes: null };
+  const emptyShard = { rowCount: 0, sizeBytes: 0, minKey: null, maxKey: null, ...files };
   deepEqual(await reader.shard(empty[0]!), { shardId: empty[0], ...emptyShard });
   equal(store.counts.gets, 0);
   const keys = keysOfShards(500, GIANT);
