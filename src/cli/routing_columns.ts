@@ -6,7 +6,7 @@ import { type JsonObject, type JsonValue, parseJson } from "../bytes/python_json
 import type { CelColumnType } from "../cel/compile_cel.ts";
 import { ConfigValidationError, UnknownRoutingTokenError } from "../errors.ts";
 import { type CelSharding, celSharding } from "../routing/cel_sharding.ts";
-import { columnOfText, columnsOfTexts } from "../routing/key_text.ts";
+import { columnsOfTexts } from "../routing/key_text.ts";
 import type { RoutingColumns, RoutingSpec } from "../routing/router.ts";
 import { UsageError } from "./cli_errors.ts";
 import { splitPair } from "./key_text.ts";
