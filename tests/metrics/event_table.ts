@@ -35,19 +35,38 @@ export const eventTable: Readonly<Record<string, readonly string[]>> = {
   "vector.reader.closed": [],
 };
 
-/** The metrics of Prometheus in the same section, without prefix; the kinds go by the end of the name. */
-export const prometheusNames: readonly string[] = [
-  ...["writes_started_total", "writes_completed_total", "write_duration_seconds"],
-  ...["shard_writes_completed_total", "shard_write_duration_seconds", "batches_written_total"],
-  ...["reader_gets_total", "reader_get_duration_seconds"],
-  ...["reader_multi_gets_total", "reader_multi_get_duration_seconds"],
-  ...["s3_retries_total", "s3_retries_exhausted_total"],
-  ...["rate_limiter_throttled_total", "rate_limiter_wait_seconds", "rate_limiter_denied_total"],
+/** A metric of Prometheus without `shardyfusion_`, the same of OpenTelemetry without `shardyfusion.`, and its event. */
+export interface Measured {
+  readonly prometheus: string;
+  readonly otel: string;
+  readonly event: string;
+  /** The field of the payload that is observed, and how many of its unit make a second; absent: events are counted. */
+  readonly observed?: readonly [field: string, perSecond: number];
+}
+
+/** All metrics of the same section. */
+export const measured: readonly Measured[] = [
+  counted("writes_started", "write.started"),
+  counted("writes_completed", "write.completed"),
+  timed("write_duration", "write.completed", ["elapsed_ms", 1000]),
+  counted("shard_writes_completed", "write.shard.completed"),
+  timed("shard_write_duration", "write.shard.completed", ["duration_ms", 1000]),
+  counted("batches_written", "write.batch_written"),
+  counted("reader_gets", "reader.get"),
+  timed("reader_get_duration", "reader.get", ["duration_ms", 1000]),
+  counted("reader_multi_gets", "reader.multi_get"),
+  timed("reader_multi_get_duration", "reader.multi_get", ["duration_ms", 1000]),
+  counted("s3_retries", "s3.retry"),
+  counted("s3_retries_exhausted", "s3.retry_exhausted"),
+  counted("rate_limiter_throttled", "rate_limiter.throttled"),
+  timed("rate_limiter_wait", "rate_limiter.throttled", ["wait_seconds", 1]),
+  counted("rate_limiter_denied", "rate_limiter.denied"),
 ];
 
-/** Those of OpenTelemetry, without `shardyfusion.`. */
-export const otelNames: readonly string[] = [
-  ...["writes_started", "writes_completed", "write_duration", "shard_writes_completed", "shard_write_duration"],
-  ...["batches_written", "reader_gets", "reader_get_duration", "reader_multi_gets", "reader_multi_get_duration"],
-  ...["s3_retries", "s3_retries_exhausted", "rate_limiter_throttled", "rate_limiter_wait", "rate_limiter_denied"],
-];
+function counted(otel: string, event: string): Measured {
+  return { prometheus: `${otel}_total`, otel, event };
+}
+
+function timed(otel: string, event: string, observed: readonly [string, number]): Measured {
+  return { prometheus: `${otel}_seconds`, otel, event, observed };
+}
