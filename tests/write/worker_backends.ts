@@ -14,7 +14,7 @@ export type Misbehaviour = {
   readonly what: "exits" | "throws" | "spins" | "refuses" | "fails for a moment" | "stalls at first";
   /** In this shard; in all when left out. */
   readonly shardId?: number;
-  /** Only once: this file then exists. */
+  /** Only once: this file then exists. For stalling: until this file exists. */
   readonly flag?: string;
 };
 
@@ -35,9 +35,10 @@ export function misbehavingBackend(options: Misbehaviour): Backend {
   };
 }
 
-/** Blocks its thread while it is being made: rows pile up meanwhile, or do not. */
+/** Blocks its thread while it is being made, until the file `flag` is there: rows pile up meanwhile, or do not. */
 export function stallingBackend(options: Misbehaviour): Backend {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800);
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (let waits = 0; waits < 3000 && !existsSync(options.flag!); waits++) Atomics.wait(never, 0, 0, 10);
   return misbehavingBackend(options);
 }
 
