@@ -13,6 +13,8 @@ import { join } from "node:path";
 const isQuick = process.argv.includes("--quick");
 const ROWS = isQuick ? 200_000 : 1_000_000;
 const MANY_ROWS = isQuick ? 1_000_000 : 10_000_000;
+const VECTORS = isQuick ? 50_000 : 200_000;
+const DIM = 384;
 
 /** How to run a script on each runtime; those of npm are fetched when they are not installed. */
 const RUNTIMES: Readonly<Record<string, readonly string[]>> = {
@@ -26,6 +28,9 @@ interface Figures {
   readonly peakMiB: number;
   readonly [name: string]: number;
 }
+
+/** What was found by number of probes. */
+type Recalls = Readonly<Record<string, { readonly recall: number; readonly medianMs: number }>>;
 
 function run(command: readonly string[], label: string): Figures {
   const [program, ...args] = command;
@@ -88,4 +93,26 @@ for (const runtime of Object.keys(RUNTIMES)) {
   lines.push(`  ${runtime.padEnd(6)} ${shown}   ${ratio}, peak ${peakMiB} MiB`);
 }
 rmSync(folder, { recursive: true });
+lines.push(`Vectors, ${VECTORS.toLocaleString("en")} × ${DIM} in 8 shards, memory.bytesMax 128 MiB`);
+for (const runtime of Object.keys(RUNTIMES)) {
+  const found = script(runtime, "vectors.ts", VECTORS, DIM, 8, 128);
+  const { rowsPerSecond, nativeRowsPerSecond: floor } = found;
+  const rates = `${thousands(rowsPerSecond)} rows/s, ${
+    (rowsPerSecond / floor!).toFixed(2)
+  } × plain inserts by sqlite-vec`;
+  const { nativeSearchMs, fileSearchMs, memorySearchMs, peakMiB } = found;
+  const searches = `search: memory ${memorySearchMs} ms, file ${fileSearchMs} ms, sqlite-vec ${nativeSearchMs} ms`;
+  lines.push(`  ${runtime.padEnd(6)} ${rates}, peak ${peakMiB} MiB; ${searches}`);
+}
+lines.push(`Recall at 10, ${VECTORS.toLocaleString("en")} × ${DIM} in 16 shards, cosine; median ms of a search`);
+for (const runtime of Object.keys(RUNTIMES)) {
+  const figures = script(runtime, "vector_recall.ts", VECTORS, DIM, 16) as unknown as Record<string, Recalls>;
+  for (const sharding of ["cluster", "lsh"]) {
+    const shown = ["1", "2", "4", "all"].map((probes) => {
+      const { recall, medianMs } = figures[sharding]![probes]!;
+      return `${probes}: ${recall.toFixed(3)}, ${medianMs} ms`;
+    });
+    lines.push(`  ${runtime.padEnd(6)} ${sharding.padEnd(8)} probes ${shown.join("; ")}`);
+  }
+}
 console.log(lines.join("\n"));

@@ -1,11 +1,15 @@
 /**
- * Builds a shard of vectors and searches it, beside the extension sqlite-vec in the same process. Runs on each runtime:
- * `deno run -A bench/vectors.ts [rows] [dim] [shards]`, `bun bench/vectors.ts`, `node bench/vectors.ts`.
+ * Builds a snapshot of vectors under a ceiling of memory and searches it, beside the extension sqlite-vec in the same
+ * run: `vectors.ts [ROWS] [DIM] [SHARDS] [MEMORY_MIB] [WORKERS]`. Prints one line of JSON.
+ *
+ * `peakMiB` is the process's after the build, before anything else. Making vectors takes time, too, which both builds
+ * spend: `madePerSecond` tells how much.
  * @module
  */
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { getLoadablePath } from "sqlite-vec";
 import { sqliteVecBackend } from "../src/backends/sqlite_vec_backend.ts";
@@ -13,111 +17,113 @@ import type { ShardReader } from "../src/backends/backend.ts";
 import { hashSharding } from "../src/routing/mod.ts";
 import { fsStore } from "../src/stores/fs_store.ts";
 import { writeSnapshot } from "../src/write/mod.ts";
+import { clusteredVectors } from "./clustered_vectors.ts";
 import { peakMiB } from "./rows.ts";
 
-const [rowCount = 100_000, dim = 64, shards = 1] = process.argv.slice(2).map(Number);
+const [rowCount = 200_000, dim = 384, shards = 8, memoryMiB = 128, workers = 0] = process.argv.slice(2).map(Number);
 const SEARCHES = 20;
 const METRIC = "l2";
-const runtime = "Deno" in globalThis ? "Deno" : "Bun" in globalThis ? "Bun" : "Node";
-
-/** Made up, one after the other, in one array that is used again. */
-function vectorMaker(seed: number): () => Float32Array<ArrayBuffer> {
-  const vector = new Float32Array(dim);
-  let state = seed;
-  return () => {
-    for (let i = 0; i < dim; i++) {
-      state = Math.imul(state, 1103515245) + 12345;
-      vector[i] = state / 2 ** 31;
-    }
-    return vector;
-  };
-}
+const backend = sqliteVecBackend({ dim, metric: METRIC });
 
 function* rows(): Generator<number> {
   for (let id = 0; id < rowCount; id++) yield id;
 }
 
-/** Begins to measure; call what it gives to print a line. By the processor's time, too, as machines may be busy. */
-function stopwatch(): (what: string, count: number) => void {
+/** How many of something were done in a second since it was made. */
+function stopwatch(): (count: number) => number {
   const startMs = performance.now();
-  const startCpu = process.cpuUsage();
-  return (what, count) => {
-    const { user, system } = process.cpuUsage(startCpu);
-    const rate = (seconds: number): string => `${Math.round(count / seconds * 10) / 10} /s`;
-    const clock = rate((performance.now() - startMs) / 1000);
-    console.log(
-      `${runtime} | ${what} | ${clock} | ${rate((user + system) / 1e6)} of processor | peak ${peakMiB()} MiB`,
-    );
-  };
+  return (count) => Math.round(count / (performance.now() - startMs) * 1000 * 10) / 10;
 }
 
-async function buildOurs(folder: string): Promise<string[]> {
-  const next = vectorMaker(1);
-  const show = stopwatch();
+async function buildOurs(folder: string): Promise<{ paths: string[]; rowsPerSecond: number }> {
+  const next = clusteredVectors(dim, 1);
+  const rate = stopwatch();
   const { winners } = await writeSnapshot(rows(), {
     store: fsStore(folder),
     sharding: hashSharding({ shards }),
-    backend: sqliteVecBackend({ dim, metric: METRIC }),
-    memory: { bytesMax: 128 << 20 },
+    backend,
+    memory: { bytesMax: memoryMiB << 20 },
+    workers,
     key: (id) => id,
     vector: () => ({ vector: next() }),
   });
-  show(`build ${rowCount} × ${dim}, ${shards} shards`, rowCount);
-  return winners.map(({ dbUrl }) => join(new URL(dbUrl!).pathname, "shard.db"));
+  const rowsPerSecond = rate(rowCount);
+  return { paths: winners.map(({ dbUrl }) => join(new URL(dbUrl!).pathname, "shard.db")), rowsPerSecond };
 }
 
-function buildNative(path: string): void {
+/** Plain inserts in one transaction, without a journal and without waiting for the disk. */
+function buildNative(path: string): number {
   const database = new DatabaseSync(path, { allowExtension: true });
   database.loadExtension(getLoadablePath());
   database.exec("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF");
   database.exec(`CREATE VIRTUAL TABLE vec_index USING vec0(embedding float[${dim}] distance_metric=${METRIC})`);
-  const next = vectorMaker(1);
-  const show = stopwatch();
+  const next = clusteredVectors(dim, 1);
+  const rate = stopwatch();
   database.exec("BEGIN");
   const insert = database.prepare("INSERT INTO vec_index(rowid, embedding) VALUES (?, ?)");
   for (let id = 0; id < rowCount; id++) insert.run(BigInt(id), new Uint8Array(next().buffer));
   database.exec("COMMIT");
-  show("plain inserts into one vec0 table", rowCount);
+  const rowsPerSecond = rate(rowCount);
   database.close();
+  return rowsPerSecond;
 }
 
-async function searchOurs(what: string, readers: readonly ShardReader[]): Promise<void> {
-  const next = vectorMaker(99);
-  for (const reader of readers) await reader.search!(next(), { topK: 10 });
-  const show = stopwatch();
-  for (let i = 0; i < SEARCHES; i++) for (const reader of readers) await reader.search!(next(), { topK: 10 });
-  show(`search, ${what}`, SEARCHES);
+/** Milliseconds of a search for ten in all shards, one shard after the other. */
+async function searchMs(search: (query: Float32Array<ArrayBuffer>) => Promise<void> | void): Promise<number> {
+  const next = clusteredVectors(dim, 99);
+  await search(next());
+  const rate = stopwatch();
+  for (let i = 0; i < SEARCHES; i++) await search(next());
+  return Math.round(1000 / rate(SEARCHES));
 }
 
-function searchNative(paths: readonly string[]): void {
+function nativeSearch(paths: readonly string[]): (query: Float32Array<ArrayBuffer>) => void {
   const statements = paths.map((path) => {
     const database = new DatabaseSync(path, { allowExtension: true, readOnly: true });
     database.loadExtension(getLoadablePath());
     return database.prepare("SELECT rowid, distance FROM vec_index WHERE embedding MATCH ? AND k = 10");
   });
-  const next = vectorMaker(99);
-  for (const statement of statements) statement.all(new Uint8Array(next().buffer));
-  const show = stopwatch();
-  for (let i = 0; i < SEARCHES; i++) for (const statement of statements) statement.all(new Uint8Array(next().buffer));
-  show("search, sqlite-vec on our file", SEARCHES);
+  return (query) => {
+    for (const statement of statements) statement.all(new Uint8Array(query.buffer));
+  };
+}
+
+async function ourSearch(
+  paths: readonly string[],
+  kind: "memory" | "file",
+): Promise<(query: Float32Array) => Promise<void>> {
+  const readers: ShardReader[] = [];
+  for (const path of paths) {
+    const file = kind === "memory"
+      ? { kind, bytes: readFileSync(path) }
+      : { kind, path, sizeBytes: statSync(path).size };
+    readers.push(await backend.openShard(file));
+  }
+  return async (query) => {
+    for (const reader of readers) await reader.search!(query, { topK: 10 });
+  };
 }
 
 const folder = mkdtempSync(join(tmpdir(), "vectors-bench-"));
 try {
-  const paths = await buildOurs(folder);
-  const sizeBytes = paths.reduce((sum, path) => sum + statSync(path).size, 0);
-  console.log(`${runtime} | ${Math.round(sizeBytes / 2 ** 20)} MiB of shards`);
-  const backend = sqliteVecBackend({ dim, metric: METRIC });
-  const opened = (kind: "memory" | "file") =>
-    Promise.all(paths.map((path) =>
-      backend.openShard(
-        kind === "memory" ? { kind, bytes: readFileSync(path) } : { kind, path, sizeBytes: statSync(path).size },
-      )
-    ));
-  buildNative(join(folder, "native.db"));
-  searchNative(paths);
-  await searchOurs("from a file", await opened("file"));
-  await searchOurs("from memory", await opened("memory"));
+  const { paths, rowsPerSecond } = await buildOurs(folder);
+  const buildPeakMiB = peakMiB();
+  const next = clusteredVectors(dim, 1);
+  const made = stopwatch();
+  for (let id = 0; id < rowCount; id++) next();
+  const madePerSecond = made(rowCount);
+  const nativeRowsPerSecond = buildNative(join(folder, "native.db"));
+  const figures = {
+    rowsPerSecond,
+    peakMiB: buildPeakMiB,
+    nativeRowsPerSecond,
+    madePerSecond,
+    shardsMiB: Math.round(paths.reduce((sum, path) => sum + statSync(path).size, 0) / 2 ** 20),
+    nativeSearchMs: await searchMs(nativeSearch(paths)),
+    fileSearchMs: await searchMs(await ourSearch(paths, "file")),
+    memorySearchMs: await searchMs(await ourSearch(paths, "memory")),
+  };
+  console.log(JSON.stringify(figures));
 } finally {
   rmSync(folder, { recursive: true });
 }
