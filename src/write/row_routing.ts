@@ -11,6 +11,7 @@ import { explicitRouter } from "../routing/vector_router.ts";
 import type { PackedRows, RoutedRows, ShardBatch } from "../rows.ts";
 import type { RateLimiter } from "../token_bucket.ts";
 import type { ArrayPool } from "./array_pool.ts";
+import { DistinctKeysStream } from "./distinct_keys.ts";
 import type { RowReader } from "./pack_stream.ts";
 import { spoolRows } from "./packed_spool.ts";
 import { RouteStream } from "./route_stream.ts";
@@ -54,13 +55,15 @@ export interface RoutedBatches {
  * Routes rows. Rows are put aside on disk first where their number decides about shards and is not known, or centroids
  * are to be trained.
  *
- * @param open Begins to read the rows; called once it is clear that they can be routed.
+ * @param openRows Begins to read the rows; called once it is clear that they can be routed.
  */
 export async function routeRows<T>(
-  open: () => ReadableStream<PackedRows>,
+  openRows: () => ReadableStream<PackedRows>,
   means: RoutingMeans<T>,
 ): Promise<RoutedBatches> {
-  const { options: { sharding, memory, batch }, limiter, pool, keyEncoding } = means;
+  const { options: { sharding, memory, batch, value }, limiter, pool, keyEncoding } = means;
+  const areKeysLoose = value === undefined && (sharding.kind === "vectors" || sharding.kind === "cel");
+  const open = areKeysLoose ? () => openRows().pipeThrough(new DistinctKeysStream()) : openRows;
   const heldBytesMax = Math.floor(memory.bytesMax / 4);
   const tools = { limiter, pool };
   if (sharding.kind === "cel" || (sharding.kind === "vectors" && sharding.shardOf !== undefined)) {
