@@ -66,8 +66,8 @@ export interface WriteSnapshotOptions<T> {
   readonly value?: ((row: T) => string | Uint8Array) | undefined;
   /**
    * The vector of a row, with an id of its own and a payload if you like; null for rows without one. For backends that
-   * store vectors, `sqliteVecBackend(…)`, which need it. Without `value` each row must have one, and its key is its id; each key may come once only where
-   * vectors or columns tell the shard. Ids may repeat.
+   * store vectors, `sqliteVecBackend(…)`, which need it. Without `value` each row must have one, and its key is its id;
+   * where vectors or columns tell the shard, each key may come once only. Ids may repeat.
    */
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
   /**
