@@ -11,7 +11,7 @@ import { ConfigValidationError } from "../errors.ts";
 import type { PackedRows } from "../rows.ts";
 
 /**
- * Lets packed rows pass unchanged. Holds 11 to 22 bytes for each row that has passed, half as much again while it grows.
+ * Lets packed rows pass unchanged. Holds 11 to 22 bytes for each row that has passed, half as much again while growing.
  *
  * Keys are told apart by XXH3: whole numbers for certain, as no two have one hash; of ten million other keys two are
  * taken for one in 1 of 400,000 writes, which fail.
