@@ -18,6 +18,7 @@ const STD_RANGES: Record<string, string> = {
   "@std/csv": "jsr:@std/csv@^1",
   "@std/streams": "jsr:@std/streams@^1",
   "@std/toml": "jsr:@std/toml@^1",
+  "@std/yaml": "jsr:@std/yaml@^1",
 };
 
 /** The part of `deno.json` that this script reads. */
