@@ -5,6 +5,7 @@
 import type { CliCommand } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
 import { cleanupCommand } from "./commands/cleanup.ts";
+import { execCommand } from "./commands/exec.ts";
 import { getCommand } from "./commands/get.ts";
 import { healthCommand } from "./commands/health.ts";
 import { historyCommand } from "./commands/history.ts";
@@ -26,6 +27,7 @@ export const COMMANDS: readonly CliCommand[] = Object.freeze([
   infoCommand,
   shardsCommand,
   routeCommand,
+  execCommand,
   healthCommand,
   verifyCommand,
   historyCommand,

@@ -13,9 +13,6 @@ export const VALUE_ENCODINGS = Object.freeze(["base64", "hex", "utf8"] as const)
 /** One of them. */
 export type ValueEncoding = typeof VALUE_ENCODINGS[number];
 
-/** What is printed for a key that does not exist. */
-export const NULL_TEXT = "null";
-
 /** A value as text; `utf8` shows bytes that are no UTF-8 as U+FFFD. */
 export function valueText(value: Uint8Array, encoding: ValueEncoding): string {
   if (encoding === "utf8") return new TextDecoder("utf-8", { ignoreBOM: true }).decode(value);

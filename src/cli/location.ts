@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { isObjectStore, type ObjectStore, type ReadableStore } from "../stores/store.ts";
 import { CliError, messageOf } from "./cli_errors.ts";
 import type { S3Settings } from "./s3_options.ts";
@@ -13,15 +14,20 @@ import type { S3Settings } from "./s3_options.ts";
 export interface Location {
   readonly store: ReadableStore;
   readonly pointerKey: string;
+  /** Where manifests and the pointer are kept, if not in the store. */
+  readonly manifestStore?: ManifestStore | undefined;
+  /** Ends connections. */
+  [Symbol.asyncDispose]?(): Promise<void>;
 }
 
 /**
  * Opens the place of a pointer: `s3://bucket/prefix/_CURRENT`, `https://host/path/_CURRENT` (for reading, with or
  * without a query), `file:///dir/_CURRENT` or a plain path. Sends nothing.
  *
+ * @param s3 Settings, asked for when the place is in S3.
  * @throws {CliError} when the URL names no object, or is of a kind that cannot be opened.
  */
-export async function openLocation(currentUrl: string, s3: S3Settings): Promise<Location> {
+export async function openLocation(currentUrl: string, s3: () => Promise<S3Settings>): Promise<Location> {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(currentUrl)?.[1]?.toLowerCase();
   if (scheme === undefined) return await openFolder(currentUrl);
   if (scheme === "file") return await openFolder(filePath(currentUrl));
@@ -35,7 +41,7 @@ export async function openLocation(currentUrl: string, s3: S3Settings): Promise<
   const [, url, pointerKey] = /^(s3:\/\/[^/]+(?:\/.*)?)\/([^/]+)$/i.exec(currentUrl) ?? [];
   if (url === undefined || pointerKey === undefined) throw noObject(currentUrl, "s3://bucket/prefix/_CURRENT");
   const { openS3Store } = await import("./s3_location.ts");
-  return { store: openS3Store(url, s3), pointerKey };
+  return { store: openS3Store(url, await s3()), pointerKey };
 }
 
 /**
@@ -49,6 +55,16 @@ export function requireObjectStore({ store, pointerKey }: Location): ObjectStore
     `Cannot write to or list '${store.url}/${pointerKey}', which can only be read: name the place as s3://…, ` +
       "file:///… or a path",
   );
+}
+
+/** The same for `history` and its like, which list. @throws {CliError} when the place can only be read. */
+export function historyPlace(
+  location: Location,
+): { store: ObjectStore; pointerKey: string; manifestStore: ManifestStore | undefined } {
+  const { pointerKey, manifestStore } = location;
+  // With manifests elsewhere the store is not asked.
+  const store = manifestStore === undefined ? requireObjectStore(location) : location.store as ObjectStore;
+  return { store, pointerKey, manifestStore };
 }
 
 async function openHttp(currentUrl: string): Promise<Location> {

@@ -9,6 +9,7 @@
 import process from "node:process";
 import { runCli } from "./run_cli.ts";
 import { stdinBytes } from "./input.ts";
+import { terminalLines } from "./terminal_lines.ts";
 
 export { type CliIo, runCli } from "./run_cli.ts";
 
@@ -31,6 +32,9 @@ async function runProcess(): Promise<void> {
     stdin: stdinBytes(),
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
+    readLines: process.stdin.isTTY === true && process.stdout.isTTY === true
+      ? (options) => terminalLines(options, process.env)
+      : undefined,
     isTerminal: process.stderr.isTTY === true,
     signal: controller.signal,
   });

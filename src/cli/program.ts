@@ -9,6 +9,19 @@ import { UsageError } from "./cli_errors.ts";
 import { type OptionTexts, repeated } from "./option_values.ts";
 
 const HELP_COLUMNS = 100;
+const ENVIRONMENT_HELP = `Without a command, reads commands line by line: "help" lists them.
+
+Environment:
+  SHARDY_CURRENT       --current-url
+  SHARDY_CONFIG        --config
+  SHARDY_CREDENTIALS   --credentials
+  SHARDY_PROFILE       --profile
+  SHARDY_MANIFEST_DSN  the database of manifests, where reader.toml says that there is one
+  SHARDY_HISTORY       file for the lines typed; empty: none
+  and those of the AWS SDK: AWS_ACCESS_KEY_ID, AWS_REGION, …
+
+Exit codes: 0; 1 when the command failed; 2 when the command line is wrong; 130 when interrupted. The
+command health has codes of its own.`;
 
 /** What the parser found: a command, its arguments, and its options together with the global ones. */
 export interface ParsedCommand {
@@ -22,8 +35,15 @@ export interface FinishedParse {
   readonly exitCode: number;
 }
 
+/** All commands. */
+export interface CommandSet {
+  readonly commands: readonly CliCommand[];
+  /** Runs when none is named. */
+  readonly interactive: CliCommand;
+}
+
 /** Parses a command line; prints help, the version, and usage errors. */
-export function parseCommandLine(commands: readonly CliCommand[], io: CliIo): ParsedCommand | FinishedParse {
+export function parseCommandLine(commands: CommandSet, io: CliIo): ParsedCommand | FinishedParse {
   let parsed: ParsedCommand | undefined;
   const program = createProgram(commands, io, (found) => parsed = found);
   try {
@@ -39,6 +59,7 @@ export function parseCommandLine(commands: readonly CliCommand[], io: CliIo): Pa
 
 /** Prints a usage error of a command as Python's click does; the exit code is 2. */
 export function reportCommandUsage(io: CliIo, { name, usage }: CliCommand, error: UsageError): FinishedParse {
+  if (name === "") return reportUsage(io, "shardy [OPTIONS] [COMMAND] [ARGS]...", error);
   return reportUsage(io, `shardy ${name} [OPTIONS] ${usage}`, error);
 }
 
@@ -49,7 +70,7 @@ function reportUsage(io: CliIo, usage: string, error: UsageError): FinishedParse
 }
 
 function createProgram(
-  commands: readonly CliCommand[],
+  { commands, interactive }: CommandSet,
   io: CliIo,
   onParsed: (parsed: ParsedCommand) => void,
 ): Command {
@@ -72,11 +93,15 @@ function createProgram(
     // Only that it exists matters: without a digit among the short options, "-1" would pass for a key.
     .addOption(new Option("-0").hideHelp());
   withSharedOptions(program, true).exitOverride(usageErrorInstead);
+  for (const option of globalOptions()) program.addOption(option);
+  program.addHelpText("after", `\n${ENVIRONMENT_HELP}`);
+  program.allowExcessArguments().action(() => {
+    const [name] = program.args;
+    if (name !== undefined) throw new UsageError(`No such command '${name}'.`);
+    onParsed({ command: interactive, args: [], options: program.opts() });
+  });
   for (const command of commands) {
-    const sub = program.command(command.name).summary(command.summary).description(`${command.summary}.`)
-      .usage(`[OPTIONS] ${command.usage}`.trimEnd());
-    command.declare(sub);
-    withSharedOptions(sub, command.readsSnapshot);
+    const sub = createCommand(program, command);
     sub.exitOverride((error) => {
       if (error.exitCode !== 0) {
         throw new CommanderError(
@@ -90,6 +115,43 @@ function createProgram(
     sub.action(() => onParsed({ command, args: sub.args, options: merged(program, sub) }));
   }
   return program;
+}
+
+/** The grammar of all commands, for what is generated from it: documents and completions. */
+export function commandGrammar(commands: readonly CliCommand[]): Command {
+  const nowhere = new ReadableStream<Uint8Array<ArrayBuffer>>();
+  const io: CliIo = { args: [], env: {}, stdin: nowhere, stdout: () => {}, stderr: () => {} };
+  return createProgram({ commands, interactive: commands[0]! }, io, () => {});
+}
+
+function createCommand(program: Command, command: CliCommand): Command {
+  const { name, summary, details, usage, examples } = command;
+  const sub = program.command(name).summary(summary)
+    .description([`${summary}.`, ...details === undefined ? [] : [details]].join(" "))
+    .usage(`[OPTIONS] ${usage}`.trimEnd()).allowExcessArguments(false);
+  command.declare(sub);
+  withSharedOptions(sub, command.readsSnapshot);
+  for (const option of globalOptions()) sub.addOption(option.hideHelp());
+  sub.addHelpText("after", "\nGlobal options, of which shardy --help tells, may stand here, too.");
+  if (examples.length === 0) return sub;
+  const lines = examples.map(([line, what]) => `  # ${what}\n  shardy ${line}`);
+  return sub.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+}
+
+/** Options that few need, and that may stand anywhere as well. */
+function globalOptions(): Option[] {
+  return [
+    new Option("--config <file>", "configuration instead of ./reader.toml or ~/.config/shardy/reader.toml"),
+    new Option("--credentials <file>", "instead of ./credentials.toml or ~/.config/shardy/credentials.toml"),
+    new Option("--profile <name>", "table of the credentials file (default)"),
+    new Option(
+      "--manifest-store <url>",
+      "the database of manifests, if they are in one: postgres://user@host/database",
+    ),
+    new Option("--sqlite-mode <mode>", "shards as whole files or by ranges: download, range or auto (default)"),
+    new Option("--sqlite-auto-per-shard-bytes <n>", "for auto: ranges from this size of one shard on"),
+    new Option("--sqlite-auto-total-bytes <n>", "for auto: ranges from this size of all shards on"),
+  ];
 }
 
 /** Options that may stand before the name of the command and after it. */
@@ -116,8 +178,6 @@ function merged(program: Command, sub: Command): OptionTexts {
 
 function usageErrorInstead(error: CommanderError): never {
   if (error.exitCode === 0) throw error;
-  // Without a command, help has been printed to stderr already.
-  if (error.code === "commander.help") throw new CommanderError(2, error.code, error.message);
   throw usageErrorOf(error, null);
 }
 

@@ -5,6 +5,7 @@
 import { CliError, messageOf, UsageError } from "./cli_errors.ts";
 import type { CliCommand, CliIo, CommandContext } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { interactiveCommand } from "./interactive.ts";
 import { parseCommandLine, reportCommandUsage } from "./program.ts";
 import { errorResult, renderResult } from "./result.ts";
 import { beginCommand } from "./session.ts";
@@ -36,12 +37,12 @@ const ABORTED_EXIT_CODE = 130;
  * ```
  */
 export async function runCli(io: CliIo): Promise<number> {
-  const parsed = parseCommandLine(COMMANDS, io);
+  const parsed = parseCommandLine({ commands: COMMANDS, interactive: interactiveCommand }, io);
   if ("exitCode" in parsed) return parsed.exitCode;
   const { command, args, options } = parsed;
   let context: CommandContext | undefined;
   try {
-    context = beginCommand(io, args, options);
+    context = await beginCommand(io, args, options);
     return await command.run(context);
   } catch (error) {
     if (io.signal?.aborted) {
@@ -54,6 +55,8 @@ export async function runCli(io: CliIo): Promise<number> {
       return 1;
     }
     return reportFailure(command, context!, error);
+  } finally {
+    await context?.session[Symbol.asyncDispose]();
   }
 }
 

@@ -1,107 +1,104 @@
 /**
- * What the commands share: the place, and the snapshot in it that is being asked for.
+ * What the commands share: configuration, the place, and the snapshot in it that is being asked for.
  * @module
  */
 import { systemClock } from "../clock.ts";
-import { loadCurrentManifest } from "../read/current_manifest.ts";
-import type { LoadedManifest } from "../read/load_manifest.ts";
-import { openSnapshot } from "../read/open_snapshot.ts";
-import { loadPinnedManifest } from "../read/pinned_manifest.ts";
-import type { SnapshotReader } from "../read/snapshot_reader.ts";
-import { history } from "../snapshots/history.ts";
-import { objectManifestReader } from "../snapshots/object_manifest_reader.ts";
-import { CliError, messageOf, UsageError } from "./cli_errors.ts";
+import { CliError, UsageError } from "./cli_errors.ts";
 import type { CliIo, CommandContext } from "./command.ts";
-import { type Location, openLocation, requireObjectStore } from "./location.ts";
+import { loadProfile } from "./credentials_file.ts";
+import { VALUE_ENCODINGS } from "./key_text.ts";
+import { type Location, openLocation } from "./location.ts";
+import { openManifestStore } from "./manifest_store_option.ts";
 import { choiceOption, integerOption, listOption, type OptionTexts, textOption } from "./option_values.ts";
+import { loadReaderConfig, type ReaderConfig, SQLITE_MODES } from "./reader_config.ts";
 import { OUTPUT_FORMATS, renderResult } from "./result.ts";
-import { parseS3Options, type S3Settings } from "./s3_options.ts";
+import { parseS3Options } from "./s3_options.ts";
+import { type AccessChoice, type ChosenSnapshot, SnapshotSession } from "./snapshot_session.ts";
 
-/** How many older manifests are tried when the current one cannot be parsed: what readers do too. */
-const FALLBACK_ATTEMPTS = 3;
+export { refAtOffset } from "./snapshot_session.ts";
 
 /**
- * Checks the options that all commands share; opens nothing yet.
+ * Reads the configuration and checks the options that all commands share; opens nothing yet. Dispose it.
  *
- * @throws {UsageError} when one is wrong.
+ * @throws {UsageError} when an option is wrong.
+ * @throws {CliError} when the configuration is.
  */
-export function beginCommand(io: CliIo, args: readonly string[], options: OptionTexts): CommandContext {
-  const format = choiceOption(options, "--output-format", OUTPUT_FORMATS) ?? "jsonl";
-  const s3 = parseS3Options(listOption(options, "--s3-option"));
-  const currentUrl = textOption(options, "--current-url") ?? io.env["SHARDY_CURRENT"];
+export async function beginCommand(io: CliIo, args: readonly string[], options: OptionTexts): Promise<CommandContext> {
+  // Before any file is read: what was typed wrong is said first.
+  const chosen = chosenSnapshot(options);
+  const typedFormat = choiceOption(options, "--output-format", OUTPUT_FORMATS);
+  parseS3Options(listOption(options, "--s3-option"));
+  const { config, warnings } = await loadReaderConfig(textOption(options, "--config"), io.env);
+  for (const warning of warnings) io.stderr(`Warning: ${warning}\n`);
+  const access = accessOf(options, config);
+  const format = typedFormat ?? config.format ?? "jsonl";
   const signal = io.signal ?? new AbortController().signal;
-  const clock = io.clock ?? systemClock();
-  const locate = () => openCurrent(currentUrl, s3);
+  const locate = (): Promise<Location> => locationOf({ io, options, config });
+  const session = new SnapshotSession({ locate, access, signal }, chosen);
   return {
-    io,
-    clock,
-    signal,
-    args,
-    options,
-    format,
-    location: locate,
+    ...{ io, args, options, signal, format, session },
+    clock: io.clock ?? systemClock(),
+    valueEncoding: choiceOption(options, "--value-encoding", VALUE_ENCODINGS) ?? config.valueEncoding,
+    nullText: config.nullText,
     print: (result) => io.stdout(renderResult(result, format)),
-    openReader: () => openReader({ locate, options, signal }),
-    loadManifest: () => loadManifest({ locate, options, signal }),
+    location: () => session.location(),
+    openReader: () => session.openReader(),
+    loadManifest: () => session.loadManifest(),
   };
 }
 
-/**
- * The ref of a place in the history.
- *
- * @throws {CliError} when the history is shorter.
- */
-export async function refAtOffset(location: Location, offset: number, signal: AbortSignal): Promise<string> {
-  const { pointerKey } = location;
-  const manifests = await history(requireObjectStore(location), { limit: offset + 1, pointerKey, signal });
-  const found = manifests[offset];
-  if (found !== undefined) return found.ref;
-  throw new CliError(`Offset ${offset} out of range (only ${manifests.length} manifests available)`);
-}
-
-async function openCurrent(currentUrl: string | undefined, s3: S3Settings): Promise<Location> {
-  if (currentUrl !== undefined && currentUrl !== "") return await openLocation(currentUrl, s3);
-  throw new CliError(
-    "CURRENT URL is required. Give --current-url, or set SHARDY_CURRENT, " +
-      "for example s3://bucket/prefix/_CURRENT or ./data/cities/_CURRENT",
-  );
-}
-
-/** A snapshot that is to be opened: the place, and the options that choose among its snapshots. */
-interface Wanted {
-  readonly locate: () => Promise<Location>;
-  readonly options: OptionTexts;
-  readonly signal: AbortSignal;
-}
-
-async function openReader(wanted: Wanted): Promise<SnapshotReader> {
-  const { signal } = wanted;
-  return await initialise(wanted, ({ store, pointerKey }, pin) => openSnapshot({ store, pointerKey, signal, pin }));
-}
-
-async function loadManifest(wanted: Wanted): Promise<LoadedManifest> {
-  const { signal } = wanted;
-  return await initialise(wanted, ({ store, pointerKey }, pin) => {
-    const manifests = objectManifestReader(store, { pointerKey });
-    return pin === undefined
-      ? loadCurrentManifest(manifests, FALLBACK_ATTEMPTS, { signal })
-      : loadPinnedManifest(manifests, pin, { signal });
-  });
-}
-
-async function initialise<T>(
-  { locate, options, signal }: Wanted,
-  open: (location: Location, pin: string | undefined) => Promise<T>,
-): Promise<T> {
+/** The options `--ref` and `--offset`. @throws {UsageError} when both are given. */
+export function chosenSnapshot(options: OptionTexts): ChosenSnapshot {
   const ref = textOption(options, "--ref");
   const offset = integerOption(options, "--offset", 0);
   if (ref !== undefined && offset !== undefined) throw new UsageError("--ref and --offset are mutually exclusive");
-  const location = await locate();
-  try {
-    const pin = offset === undefined ? ref : await refAtOffset(location, offset, signal);
-    return await open(location, pin);
-  } catch (error) {
-    if (signal.aborted || error instanceof CliError) throw error;
-    throw new CliError(`Failed to initialise reader: ${messageOf(error)}`, { cause: error });
+  if (ref !== undefined) return { ref };
+  return offset === undefined ? undefined : { offset };
+}
+
+function accessOf(options: OptionTexts, config: ReaderConfig): AccessChoice {
+  return {
+    mode: choiceOption(options, "--sqlite-mode", SQLITE_MODES) ?? config.sqliteMode,
+    perShardBytes: sqliteLimit(options, "--sqlite-auto-per-shard-bytes") ?? config.perShardBytes,
+    totalBytes: sqliteLimit(options, "--sqlite-auto-total-bytes") ?? config.totalBytes,
+    cacheDir: config.localRoot,
+    concurrencyMax: config.workersMax,
+  };
+}
+
+function sqliteLimit(options: OptionTexts, flag: string): number | undefined {
+  const value = integerOption(options, flag, Number.MIN_SAFE_INTEGER);
+  if (value === undefined || value >= 0) return value;
+  throw new UsageError(`Invalid SQLite override(s): ${flag} must be >= 0, got: ${value}`);
+}
+
+async function locationOf(
+  { io, options, config }: { io: CliIo; options: OptionTexts; config: ReaderConfig },
+): Promise<Location> {
+  const manifests = await openManifestStore(textOption(options, "--manifest-store"), config.manifestStore, io.env);
+  const typedUrl = textOption(options, "--current-url") || io.env["SHARDY_CURRENT"] || config.currentUrl;
+  // A database has the pointer itself, so that a prefix is enough.
+  const named = typedUrl ??
+    (manifests !== undefined && config.s3Prefix !== undefined ? `${config.s3Prefix}/_CURRENT` : undefined);
+  if (named === undefined) {
+    throw new CliError(
+      "CURRENT URL is required. Give --current-url, or set SHARDY_CURRENT, " +
+        "for example s3://bucket/prefix/_CURRENT or ./data/cities/_CURRENT",
+    );
   }
+  const url = config.s3Prefix === undefined || config.currentUrl !== named
+    ? named
+    : `${config.s3Prefix.replace(/\/+$/, "")}/${named.split("/").at(-1)}`;
+  const s3 = async () => {
+    const profile = textOption(options, "--profile") ?? (io.env["SHARDY_PROFILE"] || config.credentialsProfile);
+    const pairs = await loadProfile({ path: textOption(options, "--credentials"), profile }, io);
+    return parseS3Options([...pairs, ...listOption(options, "--s3-option")]);
+  };
+  const location = await openLocation(url, s3);
+  if (manifests === undefined) return location;
+  return {
+    ...location,
+    manifestStore: manifests,
+    [Symbol.asyncDispose]: () => manifests.close(),
+  };
 }

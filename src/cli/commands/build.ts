@@ -28,6 +28,14 @@ export const buildCommand: CliCommand = {
   name: "build",
   usage: "[INPUT]",
   summary: "Build a snapshot from NDJSON or CSV and publish it",
+  examples: [
+    [
+      "build cities.csv --key city --shards 4 --current-url ./data/cities/_CURRENT",
+      "a CSV file with a header; values are whole rows as JSON",
+    ],
+    ["build rows.parquet --key id --value body --keys-per-shard 100000", "as many shards as the rows need"],
+    ["build events.ndjson --key id --shards 8 --max-drift 0.2 --verify", "publish only what was checked"],
+  ],
   readsSnapshot: false,
   declare(command) {
     command.argument("[INPUT]", "a file; absent or -: stdin")
@@ -66,10 +74,10 @@ async function run(context: CommandContext): Promise<number> {
   const format = choiceOption(options, "--format", INPUT_FORMATS) ?? formatOf(path);
   const plan = usageErrors(() => writeOptionsOf(options, vectors));
   const location = await context.location();
-  const { pointerKey } = location;
+  const { pointerKey, manifestStore } = location;
   const store = requireObjectStore(location);
   const { validate, sample } = judgesOf(options, { store, pointerKey });
-  const write: WriteSnapshotOptions<Row> = { ...plan, store, pointerKey, validate, signal, clock };
+  const write: WriteSnapshotOptions<Row> = { ...plan, store, manifestStore, pointerKey, validate, signal, clock };
   usageErrors(() => checkWriteOptions(write));
   const input: Input = path === "-"
     ? { name: "stdin", bytes: io.stdin, fractionRead: () => null }

@@ -29,6 +29,10 @@ export const cleanupCommand: CliCommand = {
   name: "cleanup",
   usage: "",
   summary: "Remove stale attempts, and old snapshots and runs",
+  examples: [
+    ["cleanup --dry-run --keep-last 3 --explain", "what would be removed, and what stays and why"],
+    ["cleanup --older-than 7d", "and snapshots that are older than a week"],
+  ],
   readsSnapshot: false,
   declare(command) {
     command.option("--dry-run", "print the plan, remove nothing")
@@ -49,9 +53,13 @@ async function run(context: CommandContext): Promise<number> {
   const rules = rulesOf(options);
   const retriesMax = integerOption(options, "--max-retries", 0) ?? RETRIES_MAX;
   const location = await context.location();
-  const { pointerKey } = location;
+  const { pointerKey, manifestStore } = location;
   const store = requireObjectStore(location);
-  const result = await retried(retriesMax, context, () => cleanUp(store, { ...rules, pointerKey, clock, signal }));
+  const result = await retried(
+    retriesMax,
+    context,
+    () => cleanUp(store, { ...rules, pointerKey, manifestStore, clock, signal }),
+  );
   if (result.current === null) {
     throw new CliError(`Cannot clean up '${store.url}' as nothing was published there: no '${pointerKey}' found`);
   }

@@ -3,8 +3,8 @@
  * @module
  */
 import type { CliCommand, CommandContext } from "../command.ts";
-import { keyOf, NULL_TEXT, VALUE_ENCODINGS, valueText } from "../key_text.ts";
-import { choiceOption, repeated, switchOption } from "../option_values.ts";
+import { keyOf, valueText } from "../key_text.ts";
+import { repeated, switchOption } from "../option_values.ts";
 import { columnsFor, routed, typedColumns } from "../routing_columns.ts";
 
 /** Looks one key up; an absent key is no error unless `--strict` is given. */
@@ -12,6 +12,11 @@ export const getCommand: CliCommand = {
   name: "get",
   usage: "KEY",
   summary: "Look up one key",
+  examples: [
+    ["get 42 --value-encoding utf8", "the value as text"],
+    ["get 42 --routing-context region=eu", "where shards are chosen by an expression"],
+    ["--offset 1 get 42 --strict", "in the snapshot before the newest; exit with 1 when absent"],
+  ],
   readsSnapshot: true,
   declare(command) {
     command.argument("KEY", "the key, as text")
@@ -24,17 +29,16 @@ export const getCommand: CliCommand = {
 };
 
 async function run(context: CommandContext): Promise<number> {
-  const { args, options, signal } = context;
+  const { args, options, signal, valueEncoding, nullText } = context;
   const [text = ""] = args;
   const typed = typedColumns(options);
-  const valueEncoding = choiceOption(options, "--value-encoding", VALUE_ENCODINGS) ?? "base64";
-  await using reader = await context.openReader();
+  const reader = await context.openReader();
   const { keyEncoding, routing } = reader.info;
   const key = keyOf(text, keyEncoding);
   const columns = columnsFor(typed, routing);
   const value = await routed(() => reader.get(key, columns === undefined ? { signal } : { columns, signal }));
   const found = value !== null;
-  const shown = found ? valueText(value, valueEncoding) : NULL_TEXT;
+  const shown = found ? valueText(value, valueEncoding) : nullText;
   context.print({ fields: { op: "get", key: text, found, value: shown }, text: () => `${text}=${shown}` });
   return !found && switchOption(options, "--strict") ? 1 : 0;
 }

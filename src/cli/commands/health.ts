@@ -13,6 +13,9 @@ export const healthCommand: CliCommand = {
   name: "health",
   usage: "",
   summary: "Check that the snapshot can be read: exits with 0, 1 (degraded) or 2 (unhealthy)",
+  examples: [
+    ["health --staleness-threshold 3600", "degraded when the snapshot is an hour old"],
+  ],
   readsSnapshot: true,
   errorExitCode: 2,
   declare(command) {
@@ -23,7 +26,7 @@ export const healthCommand: CliCommand = {
 
 async function run(context: CommandContext): Promise<number> {
   const thresholdSeconds = numberOption(context.options, "--staleness-threshold");
-  await using reader = await context.openReader();
+  const reader = await context.openReader();
   const health = reader.health(thresholdSeconds === undefined ? {} : { staleAfterMs: thresholdSeconds * 1000 });
   const ageSeconds = Math.round(health.manifestAgeMs) / 1000;
   context.print({

@@ -5,7 +5,7 @@
 import type { ManifestRef } from "../../snapshots/manifest.ts";
 import { history } from "../../snapshots/history.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
-import { requireObjectStore } from "../location.ts";
+import { historyPlace } from "../location.ts";
 import { integerOption } from "../option_values.ts";
 import { isoStamp } from "./info.ts";
 
@@ -14,6 +14,9 @@ export const historyCommand: CliCommand = {
   name: "history",
   usage: "",
   summary: "List the published snapshots, newest first",
+  examples: [
+    ["history --limit 3 --output-format table", "the three newest"],
+  ],
   readsSnapshot: false,
   declare(command) {
     command.option("--limit <n>", "how many at most (10)");
@@ -23,9 +26,8 @@ export const historyCommand: CliCommand = {
 
 async function run(context: CommandContext): Promise<number> {
   const limit = integerOption(context.options, "--limit", 1) ?? 10;
-  const location = await context.location();
-  const { pointerKey } = location;
-  const manifests = await history(requireObjectStore(location), { limit, pointerKey, signal: context.signal });
+  const { store, ...place } = historyPlace(await context.location());
+  const manifests = await history(store, { ...place, limit, signal: context.signal });
   context.print({
     fields: {
       op: "history",

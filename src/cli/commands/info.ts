@@ -11,6 +11,9 @@ export const infoCommand: CliCommand = {
   name: "info",
   usage: "",
   summary: "Describe the snapshot",
+  examples: [
+    ["info --output-format text", "one line for each property"],
+  ],
   readsSnapshot: true,
   declare() {},
   run,

@@ -6,8 +6,8 @@ import { TextLineStream } from "@std/streams";
 import { UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { decodedText } from "../input.ts";
-import { keyOf, NULL_TEXT, VALUE_ENCODINGS, valueText } from "../key_text.ts";
-import { choiceOption, repeated } from "../option_values.ts";
+import { keyOf, valueText } from "../key_text.ts";
+import { repeated } from "../option_values.ts";
 import { columnsFor, routed, typedColumns } from "../routing_columns.ts";
 
 /** Looks many keys up; results stand in the order of the keys. */
@@ -15,6 +15,10 @@ export const multigetCommand: CliCommand = {
   name: "multiget",
   usage: "KEYS...",
   summary: "Look up many keys; - reads them from stdin, one per line",
+  examples: [
+    ["multiget 1 2 3 --output-format table", "as a table"],
+    ["multiget - < keys.txt", "keys from stdin"],
+  ],
   readsSnapshot: true,
   declare(command) {
     command.argument("KEYS...", "the keys, as text, or - alone")
@@ -31,11 +35,10 @@ interface Row {
 }
 
 async function run(context: CommandContext): Promise<number> {
-  const { args, options, signal } = context;
+  const { args, options, signal, valueEncoding, nullText } = context;
   const typed = typedColumns(options);
-  const valueEncoding = choiceOption(options, "--value-encoding", VALUE_ENCODINGS) ?? "base64";
   const texts = args.length === 1 && args[0] === "-" ? await keysFrom(context) : args;
-  await using reader = await context.openReader();
+  const reader = await context.openReader();
   const { keyEncoding, routing } = reader.info;
   const columns = columnsFor(typed, routing);
   const keys = texts.map((text) => keyOf(text, keyEncoding));
@@ -49,8 +52,8 @@ async function run(context: CommandContext): Promise<number> {
       op: "multiget",
       results: rows.map(({ key, value }) => value === null ? { key, found: false } : { key, found: true, value }),
     },
-    text: () => rows.map(({ key, value }) => `${key}=${value ?? NULL_TEXT}`).join("\n"),
-    table: () => table(rows),
+    text: () => rows.map(({ key, value }) => `${key}=${value ?? nullText}`).join("\n"),
+    table: () => table(rows, nullText),
   });
   return 0;
 }
@@ -66,8 +69,8 @@ async function keysFrom({ io, signal }: CommandContext): Promise<string[]> {
   return keys;
 }
 
-function table(rows: readonly Row[]): string {
-  const cells = rows.map(({ key, value }): [string, string] => [key, value ?? NULL_TEXT]);
+function table(rows: readonly Row[], nullText: string): string {
+  const cells = rows.map(({ key, value }): [string, string] => [key, value ?? nullText]);
   const keyWidth = widest("KEY", cells.map(([key]) => key));
   const valueWidth = widest("VALUE", cells.map(([, value]) => value));
   const lines = [["KEY", "VALUE"] as [string, string], ...cells].map(([key, value]) =>

@@ -3,21 +3,24 @@
  * @module
  */
 import { jsonStamp } from "../../bytes/timestamps.ts";
-import { objectManifestReader } from "../../snapshots/object_manifest_reader.ts";
 import { pin, unpin } from "../../snapshots/pins.ts";
-import { CliError, UsageError } from "../cli_errors.ts";
+import { CliError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { durationOption } from "../duration_text.ts";
 import { requireObjectStore } from "../location.ts";
-import { integerOption, textOption } from "../option_values.ts";
+import { textOption } from "../option_values.ts";
 import { fieldLines } from "../result.ts";
-import { refAtOffset } from "../session.ts";
+import { chosenSnapshot } from "../session.ts";
+import { manifestsAt, refAtOffset } from "../snapshot_session.ts";
 
 /** Keeps the current snapshot, or another one, for a time or until `unpin`. */
 export const pinCommand: CliCommand = {
   name: "pin",
   usage: "",
   summary: "Keep a snapshot from being cleaned up",
+  examples: [
+    ["pin --offset 1 --for 7d --note audit", "the snapshot before the newest, for a week"],
+  ],
   readsSnapshot: true,
   declare(command) {
     command.option("--for <duration>", "for how long, such as 7d or 24h; without it until it is unpinned")
@@ -31,6 +34,9 @@ export const unpinCommand: CliCommand = {
   name: "unpin",
   usage: "",
   summary: "Let a pinned snapshot be cleaned up again",
+  examples: [
+    ["unpin --offset 1", "all pins of this snapshot"],
+  ],
   readsSnapshot: true,
   declare() {},
   run: runUnpin,
@@ -58,15 +64,17 @@ async function runUnpin(context: CommandContext): Promise<number> {
 async function target(
   context: CommandContext,
 ): Promise<{ store: ReturnType<typeof requireObjectStore>; ref: string }> {
-  const { options, signal } = context;
-  const ref = textOption(options, "--ref");
-  const offset = integerOption(options, "--offset", 0);
-  if (ref !== undefined && offset !== undefined) throw new UsageError("--ref and --offset are mutually exclusive");
+  const { signal } = context;
+  const chosen = chosenSnapshot(context.options);
   const location = await context.location();
+  if (location.manifestStore !== undefined) {
+    throw new CliError("Cannot pin snapshots whose manifests are in a database: pins are for manifests in the store");
+  }
   const store = requireObjectStore(location);
-  if (ref !== undefined) return { store, ref };
-  if (offset !== undefined) return { store, ref: await refAtOffset(location, offset, signal) };
-  const current = await objectManifestReader(store, { pointerKey: location.pointerKey }).loadCurrent({ signal });
+  if (chosen !== undefined) {
+    return { store, ref: "ref" in chosen ? chosen.ref : await refAtOffset(location, chosen.offset, signal) };
+  }
+  const current = await manifestsAt(location).loadCurrent({ signal });
   if (current !== null) return { store, ref: current.ref };
   throw new CliError(`Nothing was published at '${store.url}': no '${location.pointerKey}' found`);
 }

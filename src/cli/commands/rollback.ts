@@ -6,7 +6,7 @@ import { ReaderStateError } from "../../errors.ts";
 import { rollBack, type RollBackOptions } from "../../snapshots/history.ts";
 import { CliError, messageOf, UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
-import { requireObjectStore } from "../location.ts";
+import { historyPlace } from "../location.ts";
 import { integerOption, PRECONDITIONS_OPTION, preconditionsOption, textOption } from "../option_values.ts";
 import { refAtOffset } from "../session.ts";
 
@@ -15,6 +15,10 @@ export const rollbackCommand: CliCommand = {
   name: "rollback",
   usage: "",
   summary: "Make an earlier snapshot the current one",
+  examples: [
+    ["rollback --offset 1", "back to the snapshot before the newest"],
+    ["rollback --run-id 42b507b95c97493c967e4e6a405aac9a", "to the snapshot of a run"],
+  ],
   readsSnapshot: false,
   declare(command) {
     command.option("--ref <ref>", "URL of its manifest")
@@ -35,10 +39,9 @@ async function run(context: CommandContext): Promise<number> {
   }
   const preconditions = preconditionsOption(options);
   const location = await context.location();
-  const { pointerKey } = location;
-  const store = requireObjectStore(location);
+  const { store, ...place } = historyPlace(location);
   try {
-    const target: RollBackOptions = { ref, runId, offset, pointerKey, preconditions, signal };
+    const target: RollBackOptions = { ref, runId, offset, ...place, preconditions, signal };
     const moved = await rollBack(store, target);
     io.stdout(`Rolled back _CURRENT to: ${moved.ref}\n`);
     return 0;
@@ -46,7 +49,7 @@ async function run(context: CommandContext): Promise<number> {
     if (signal.aborted) throw error;
     // Listed again only for the message, which says how many there are.
     if (error instanceof ReaderStateError && offset !== undefined) {
-      await refAtOffset({ store, pointerKey }, offset, signal);
+      await refAtOffset(location, offset, signal);
     }
     if (error instanceof ReaderStateError && runId !== undefined) {
       throw new CliError(`No manifest found with run_id=${runId}`, { cause: error });

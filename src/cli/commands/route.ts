@@ -13,6 +13,9 @@ export const routeCommand: CliCommand = {
   name: "route",
   usage: "KEY",
   summary: "Tell the shard of a key",
+  examples: [
+    ["route 42", "the number of the shard"],
+  ],
   readsSnapshot: true,
   declare(command) {
     command.argument("KEY", "the key, as text")

@@ -18,6 +18,10 @@ export const searchCommand: CliCommand = {
   name: "search",
   usage: "[QUERY]",
   summary: "Find the vectors nearest to one",
+  examples: [
+    ["search 0.1,0.2,0.3 --top-k 5", "the five nearest"],
+    ["search --vector-file query.npy --shard-ids 0,1", "in two shards only"],
+  ],
   readsSnapshot: true,
   declare(command) {
     command.argument("[QUERY]", "numbers, as 0.1,0.2; after -- where the first one is negative")
@@ -37,7 +41,7 @@ async function run(context: CommandContext): Promise<number> {
   const typed = typedColumns(options);
   const query = await queryOf(args[0], options);
   const shards = shardsOf(textOption(options, "--shard-ids"));
-  await using reader = await context.openReader();
+  const reader = await context.openReader();
   const columns = columnsFor(typed, routingOf(reader));
   const found = await routed(() => reader.search(query, { topK, shards, probes, columns, signal }));
   const { results, shardsQueried, latencyMs } = found;

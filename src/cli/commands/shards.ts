@@ -10,6 +10,9 @@ export const shardsCommand: CliCommand = {
   name: "shards",
   usage: "",
   summary: "List the shards",
+  examples: [
+    ["shards --output-format table", "as a table"],
+  ],
   readsSnapshot: true,
   declare() {},
   run,

@@ -6,46 +6,46 @@ import { ConfigValidationError } from "../../errors.ts";
 import { verifySnapshot } from "../../verify/verify_snapshot.ts";
 import type { VerifyProgress } from "../../verify/verify_options.ts";
 import type { SnapshotProblem, SnapshotReport } from "../../verify/verify_report.ts";
-import { UsageError } from "../cli_errors.ts";
+import { CliError, UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
-import { integerOption, listOption, repeated, textOption } from "../option_values.ts";
+import { integerOption, listOption, repeated } from "../option_values.ts";
 import { count } from "../progress_line.ts";
-import { refAtOffset } from "../session.ts";
+import { chosenSnapshot, refAtOffset } from "../session.ts";
 
 /** Back to the first column, and clear the line. */
 const ERASE = "\r\x1b[K";
-const EXAMPLE = `
-Reads every object of the snapshot once. The exit code is 0 when all is sound, else 1.
-
-Example, of two shards and with a report for people:
-  shardy verify --current-url ./data/cities/_CURRENT --shard 0 --shard 3 --output-format text
-`;
 
 /** Reads all shards, or some, and tells what is wrong with them. */
 export const verifyCommand: CliCommand = {
   name: "verify",
   usage: "",
   summary: "Check every byte, key and count of the snapshot: exits with 0 when it is sound, else with 1",
+  examples: [
+    ["verify --shard 0 --shard 3 --output-format text", "two shards, with a report for people"],
+  ],
+  details: "Reads every object of the snapshot once.",
   readsSnapshot: true,
   declare(command) {
-    command.option("--shard <n>", "check this shard only; may be repeated", repeated)
-      .addHelpText("after", EXAMPLE);
+    command.option("--shard <n>", "check this shard only; may be repeated", repeated);
   },
   run,
 };
 
 async function run(context: CommandContext): Promise<number> {
   const { options, signal } = context;
-  const ref = textOption(options, "--ref");
-  const offset = integerOption(options, "--offset", 0);
-  if (ref !== undefined && offset !== undefined) throw new UsageError("--ref and --offset are mutually exclusive");
+  const chosen = chosenSnapshot(options);
   const shards = shardsOf(listOption(options, "--shard"));
   const location = await context.location();
   const { store, pointerKey } = location;
-  const chosen = offset === undefined ? ref : await refAtOffset(location, offset, signal);
+  if (location.manifestStore !== undefined) {
+    throw new CliError("Cannot verify snapshots whose manifests are in a database");
+  }
+  const ref = chosen !== undefined && "offset" in chosen
+    ? await refAtOffset(location, chosen.offset, signal)
+    : chosen?.ref;
   const line = progressLine(context);
   try {
-    const report = await verifySnapshot(store, { ref: chosen, pointerKey, shards, signal, onProgress: line.show });
+    const report = await verifySnapshot(store, { ref, pointerKey, shards, signal, onProgress: line.show });
     line.clear();
     print(context, report);
     return report.isSound ? 0 : 1;
