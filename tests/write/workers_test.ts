@@ -132,7 +132,7 @@ test("writeSnapshot() with workers: one that hangs is ended when it has been sil
     numbers(),
     options({
       ...{ workers: 2, clock, backend: misbehavingBackend({ what: "spins", shardId: 4 }) },
-      workerBudget: { silentMsMax: 60_000 },
+      workerBudget: { silentMsMax: 30_000 },
     }),
   ).then(() => null, (error: unknown) => error);
   const timer = setInterval(() => clock.advance(1000), 5);
@@ -168,8 +168,10 @@ test("writeSnapshot() with workers: a slow one stops the source within the budge
   await writeFile(flag, "");
   await writing;
   equal(taken, 60_000);
-  // Two workers' budgets, a message in the making for each, 7 open batches of twice their size, chunks under way.
-  ok(takenEarly * valueBytes < 2 * (1 << 20) + 2 * (1 << 18) + 7 * 2 * (1 << 16) + 8 * (1 << 20), `${takenEarly} rows`);
+  // Two workers' budgets, a message in the making for each, 7 open batches of twice their size, and the chunks that lie
+  // between the stages, which differ from run to run.
+  const boundBytes = 2 * (1 << 20) + 2 * (1 << 18) + 7 * 2 * (1 << 16) + 16 * (1 << 20);
+  ok(takenEarly * valueBytes < boundBytes, `${takenEarly} rows`);
 });
 
 for (const when of ["while rows arrive", "while shards are built"]) {
