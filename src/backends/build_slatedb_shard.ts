@@ -5,48 +5,42 @@
 import { createDigest } from "../bytes/fast_digest.ts";
 import { ConfigValidationError, CorruptFileError } from "../errors.ts";
 import type { RowCursor, SortedRows } from "../rows.ts";
+import { compressorOf } from "../slatedb/compressor.ts";
 import { type TableLayout, TableWriter } from "../slatedb/table_writer.ts";
 import { ulidText } from "../slatedb/ulid.ts";
 import { type NamedTable, stateBytes } from "../slatedb/write_state.ts";
+import { turnsOf } from "../turns.ts";
 import { copyObject } from "../stores/store.ts";
 import type { BuiltShard, ObjectDigest, ShardSource, ShardTarget } from "./backend.ts";
 import { SLATEDB_FILE } from "./slatedb_shard_reader.ts";
 
-/** How a shard is written. */
-export interface SlatedbLayout extends TableLayout {
-  /** From this size on a table is finished. */
-  readonly tableSizeBytes: number;
-}
-
 /** SlateDB keeps lengths of keys in 16 bits. */
 const KEY_BYTES_MAX = 0xffff;
-/** So much is written between two turns of the event loop. */
-const TURN_BYTES = 1 << 20;
+/** After so much it is looked whether others are to have their turn. */
+const STEP_BYTES = 1 << 16;
+const DIGEST_BYTES = 1 << 20;
 
 /** Writes a shard; nothing is left in the store when it throws. */
 export async function buildSlatedbShard(
   rows: SortedRows,
   target: ShardTarget,
-  { tableSizeBytes, ...layout }: SlatedbLayout,
+  layout: TableLayout,
 ): Promise<BuiltShard> {
   const objects = new ShardObjects(target);
-  const writer = new TableWriter(layout);
+  const writer = new TableWriter(layout, await compressorOf(layout.compression));
   let rowCount = 0;
-  let turnBytes = TURN_BYTES;
+  const turns = turnsOf(target.clock);
+  let stepEnd = STEP_BYTES;
   try {
     await using cursor = await rows.open();
     do {
       while (cursor.next()) {
         addRow(writer, cursor);
         rowCount++;
-        const { sizeBytes } = writer;
-        if (sizeBytes >= tableSizeBytes) {
-          await objects.addTable(writer);
-          turnBytes = TURN_BYTES;
-        } else if (sizeBytes >= turnBytes) {
-          turnBytes = sizeBytes + TURN_BYTES;
-          await nextTurn();
-        } else continue;
+        if (writer.sizeBytes < stepEnd) continue;
+        if (writer.isFull) await objects.addTable(writer);
+        stepEnd = writer.sizeBytes + STEP_BYTES;
+        if (turns.isOver) await turns.end();
         target.signal.throwIfAborted();
       }
     } while (await cursor.refill());
@@ -92,11 +86,6 @@ function addRow(writer: TableWriter, { bytes, start, keyLength, valueLength }: R
   writer.add(bytes.subarray(start, valueStart), { bytes, start: valueStart, length: valueLength });
 }
 
-/** Lets others have their turn, timers and requests as well. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}
-
 /** The objects of a shard as they are written. */
 class ShardObjects {
   readonly #target: ShardTarget;
@@ -112,9 +101,13 @@ class ShardObjects {
    * the name, is another one whenever any row is.
    */
   async addTable(writer: TableWriter): Promise<void> {
-    const { bytes, info } = writer.finish();
+    const turns = turnsOf(this.#target.clock);
+    const { bytes, info } = await writer.finish(turns);
     const digest = await createDigest();
-    digest.update(bytes);
+    for (let at = 0; at < bytes.length; at += DIGEST_BYTES) {
+      digest.update(bytes.subarray(at, at + DIGEST_BYTES));
+      if (turns.isOver) await turns.end();
+    }
     const xxh3 = digest.hex();
     const id = { high: BigInt(this.#tables.length + 1) << 16n, low: BigInt(`0x${xxh3}`) };
     await this.#put(bytes, { name: `compacted/${ulidText(id.high, id.low)}.sst`, xxh3 });

@@ -3,9 +3,14 @@
  * @module
  */
 import * as v from "valibot";
+import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
+import { ConfigValidationError } from "../errors.ts";
+import { shown } from "../option_fields.ts";
 import { parseOptions } from "../options.ts";
+import { COMPRESSIONS } from "../slatedb/table_info.ts";
 import type { Backend } from "./backend.ts";
 import { buildSlatedbShard, copySlatedbShard } from "./build_slatedb_shard.ts";
+import { optionsOfSettings } from "./slatedb_settings.ts";
 import { openSlatedbShard, slatedbReader } from "./slatedb_shard_reader.ts";
 
 export { slatedbReader };
@@ -29,10 +34,29 @@ export interface SlatedbBackendOptions {
    * @default {10}
    */
   readonly filterBitsPerKey?: number | undefined;
+  /**
+   * Tables of fewer keys have no filter. SlateDB calls it `min_filter_keys`, and begins at 1,000.
+   * @default {0}
+   */
+  readonly filterKeysMin?: number | undefined;
+  /**
+   * How blocks are compressed. The bytes of `"lz4"` and `"snappy"` are the same on every runtime; `"zlib"` and `"zstd"`
+   * come from the runtime. SlateDB calls it `compression_codec`, and reads all of them if it was built so, as the
+   * packages on npm and PyPI were.
+   * @default {"none"}
+   */
+  readonly compression?: SlatedbCompression | undefined;
+  /**
+   * SlateDB's own settings, as an object or as JSON, for who has them: `l0_sst_size_bytes`, `filter_bits_per_key`,
+   * `min_filter_keys` and `compression_codec` stand for the options above. What tunes a database at work has no effect
+   * on one that is finished, and is passed over, such as `flush_interval`, `wal_enabled`, `compactor_options`. A time to
+   * live is refused, as rows of a snapshot do not end, and so is what SlateDB does not know.
+   */
+  readonly settings?: JsonObject | string | undefined;
 }
 
-/** The options when all are given: what the manifest records. */
-type SlatedbOptions = { blockSizeBytes: number; tableSizeBytes: number; filterBitsPerKey: number };
+/** How blocks may be compressed. */
+export type SlatedbCompression = "none" | "snappy" | "zlib" | "lz4" | "zstd";
 
 const BLOCK_SIZES = [1024, 2048, 4096, 8192, 16384, 32768, 65536] as const;
 const BITS_MAX = 64;
@@ -42,11 +66,63 @@ function wholeNumber(least: number, most: number): v.GenericSchema<number> {
   return v.pipe(v.number(expected), v.integer(expected), v.minValue(least, expected), v.maxValue(most, expected));
 }
 
-const schema: v.GenericSchema<SlatedbBackendOptions, SlatedbOptions> = v.strictObject({
-  blockSizeBytes: v.optional(v.picklist(BLOCK_SIZES, `one of ${BLOCK_SIZES.join(", ")}`), 4096),
-  tableSizeBytes: v.optional(wholeNumber(1 << 16, 1 << 28), 1 << 24),
-  filterBitsPerKey: v.optional(wholeNumber(0, BITS_MAX), 10),
+const fields = {
+  blockSizeBytes: v.optional(v.picklist(BLOCK_SIZES, `one of ${BLOCK_SIZES.join(", ")}`)),
+  tableSizeBytes: v.optional(wholeNumber(1 << 16, 1 << 28)),
+  filterBitsPerKey: v.optional(wholeNumber(0, BITS_MAX)),
+  filterKeysMin: v.optional(wholeNumber(0, Number.MAX_SAFE_INTEGER)),
+  compression: v.optional(v.picklist(COMPRESSIONS, `one of ${COMPRESSIONS.join(", ")}`)),
+};
+
+/** Without defaults, as the settings may have something to say before. */
+const schema: v.GenericSchema<SlatedbBackendOptions> = v.strictObject({
+  ...fields,
+  settings: v.optional(v.custom<JsonObject | string>(isSettings, "SlateDB's settings as an object or as JSON")),
 });
+
+const defaults: Layout = {
+  blockSizeBytes: 4096,
+  tableSizeBytes: 1 << 24,
+  filterBitsPerKey: 10,
+  filterKeysMin: 0,
+  compression: "none",
+};
+
+function isSettings(value: unknown): boolean {
+  return typeof value === "string" || (typeof value === "object" && value !== null && !Array.isArray(value));
+}
+
+/** All that the manifest records, and workers are told. */
+type Layout = {
+  blockSizeBytes: number;
+  tableSizeBytes: number;
+  filterBitsPerKey: number;
+  filterKeysMin: number;
+  compression: SlatedbCompression;
+};
+
+function layoutOf(options: SlatedbBackendOptions): Layout {
+  const { settings, ...direct } = parseOptions(schema, options, "slatedbBackend");
+  const meant: Record<string, JsonValue> = {};
+  for (const [name, { setting, value }] of Object.entries(settings === undefined ? {} : optionsOfSettings(settings))) {
+    const path = `settings.${setting}`;
+    if (direct[name as keyof typeof direct] !== undefined) {
+      const message = `Cannot take ${name} and the setting ${setting} as they are the same: give one of them`;
+      throw new ConfigValidationError(message, path);
+    }
+    const { success, issues } = v.safeParse(fields[name as keyof typeof fields], value);
+    if (!success) {
+      const message = `Cannot take the setting ${setting} as it must be ${issues[0].message}`;
+      throw new ConfigValidationError(`${message}: current value is ${shown(value)}`, path);
+    }
+    meant[name] = value;
+  }
+  return { ...defaults, ...defined(direct), ...meant } as Layout;
+}
+
+function defined(options: object): object {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
 
 /**
  * SlateDB databases, written bottom-up from sorted rows as one run of tables with one manifest and no log, and read by
@@ -69,7 +145,7 @@ const schema: v.GenericSchema<SlatedbBackendOptions, SlatedbOptions> = v.strictO
  * ```
  */
 export function slatedbBackend(options: SlatedbBackendOptions = {}): Backend {
-  const layout = parseOptions(schema, options, "slatedbBackend");
+  const layout = layoutOf(options);
   return {
     ...slatedbReader(),
     spec: { name: "slatedb", options: layout },

@@ -9,23 +9,26 @@ const LEVEL = 3;
 /** Most that a block may hold. */
 const BLOCK_BYTES_MAX = 1 << 17;
 
-/**
- * One frame: compressed where the runtime can, else stored, which every decoder reads as well.
- *
- * @param content Less than 4 GiB.
- */
+/** One frame, as of {@linkcode frameCompressor}. @param content Less than 4 GiB. */
 export async function compressFrame(content: Uint8Array): Promise<Uint8Array> {
+  return (await frameCompressor())(content);
+}
+
+/** What makes frames: compressed where the runtime can, else stored, which every decoder reads as well. */
+export async function frameCompressor(): Promise<(content: Uint8Array) => Uint8Array> {
   const zlib = await import("node:zlib").catch(() => undefined);
   // Workers may have the module without the function.
-  if (typeof zlib?.zstdCompressSync !== "function") return storedFrame(content);
+  if (typeof zlib?.zstdCompressSync !== "function") return storedFrame;
   const { ZSTD_c_checksumFlag, ZSTD_c_compressionLevel } = zlib.constants;
-  const compressed = zlib.zstdCompressSync(content, {
-    pledgedSrcSize: content.length,
-    params: { [ZSTD_c_compressionLevel]: LEVEL, [ZSTD_c_checksumFlag]: 1 },
-  });
-  // Deno 2.9 appends an empty frame when the first is longer than 16 KiB.
-  const { buffer, byteOffset, length } = compressed;
-  return new Uint8Array(compressed.subarray(0, frameEnd(new DataView(buffer, byteOffset, length))));
+  return (content) => {
+    const compressed = zlib.zstdCompressSync(content, {
+      pledgedSrcSize: content.length,
+      params: { [ZSTD_c_compressionLevel]: LEVEL, [ZSTD_c_checksumFlag]: 1 },
+    });
+    // Deno 2.9 appends an empty frame when the first is longer than 16 KiB.
+    const { buffer, byteOffset, length } = compressed;
+    return new Uint8Array(compressed.subarray(0, frameEnd(new DataView(buffer, byteOffset, length))));
+  };
 }
 
 /** A frame of raw blocks. */

@@ -4,10 +4,14 @@
  * @module
  */
 import { crc32 } from "../bytes/crc32.ts";
+import type { Compressor } from "./compressor.ts";
+import type { TableLayout } from "./table_writer.ts";
 
 const RESTART_INTERVAL = 16;
 /** Sequence number and flags: what stands behind a row. */
 const MARK_BYTES = 9;
+/** Filter and index take a few hundredths of a table. */
+const TABLE_ROOM = 1.0625;
 /** All rows come from one batch, which is the first. */
 export const SEQUENCE = 1;
 /** Up to here a row may begin in a block. */
@@ -19,6 +23,9 @@ export class BlockWriter {
   bytes: Uint8Array = new Uint8Array(1 << 16);
   length = 0;
   readonly #blockBytes: number;
+  readonly #compress: Compressor;
+  /** What a table needs in all, more or less: memory grows to it by doubling, and then by small steps. */
+  readonly #tableBytes: number;
   /** Where the block begins that is being written. */
   #blockStart = 0;
   #starts: number[] = [];
@@ -27,9 +34,14 @@ export class BlockWriter {
   #lastKey = new Uint8Array(64);
   #lastKeyLength = 0;
 
-  /** @param blockBytes Length that blocks have at most, but for those of one long row. */
-  constructor(blockBytes: number) {
-    this.#blockBytes = blockBytes;
+  /** @param layout Blocks of one long row may be longer than it says. */
+  constructor(
+    { blockSizeBytes, tableSizeBytes }: Pick<TableLayout, "blockSizeBytes" | "tableSizeBytes">,
+    compress: Compressor,
+  ) {
+    this.#blockBytes = blockSizeBytes;
+    this.#tableBytes = Math.ceil(tableSizeBytes * TABLE_ROOM);
+    this.#compress = compress;
   }
 
   get isEmpty(): boolean {
@@ -82,6 +94,7 @@ export class BlockWriter {
     this.#reserve(2 * starts.length + 6);
     for (const start of starts) this.#putUint16(start);
     this.#putUint16(starts.length);
+    if (this.#compress !== null) this.#compressBlock(this.#compress);
     this.endPart(this.#blockStart);
     this.#blockStart = this.length;
     this.#starts = [];
@@ -108,6 +121,12 @@ export class BlockWriter {
     this.length = this.#blockStart = 0;
   }
 
+  #compressBlock(compress: Exclude<Compressor, null>): void {
+    const compressed = compress(this.bytes.subarray(this.#blockStart, this.length));
+    this.length = this.#blockStart;
+    this.append(compressed);
+  }
+
   #sharedWith(key: Uint8Array): number {
     const last = this.#lastKey;
     const length = Math.min(this.#lastKeyLength, key.length);
@@ -132,7 +151,8 @@ export class BlockWriter {
   #reserve(sizeBytes: number): void {
     const needed = this.length + sizeBytes;
     if (needed <= this.bytes.length) return;
-    const larger = new Uint8Array(Math.max(needed, 2 * this.bytes.length));
+    const grownBytes = Math.min(2 * this.bytes.length, Math.max(this.#tableBytes, 1.125 * this.bytes.length));
+    const larger = new Uint8Array(Math.max(needed, Math.ceil(grownBytes)));
     larger.set(this.bytes.subarray(0, this.length));
     this.bytes = larger;
   }

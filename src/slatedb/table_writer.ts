@@ -2,9 +2,12 @@
  * Writes sorted tables ("SSTs") from ascending rows: blocks, filter, index, and where these are.
  * @module
  */
+import type { Turns } from "../turns.ts";
 import { BlockWriter, type Piece } from "./block_writer.ts";
+import type { Compressor } from "./compressor.ts";
 import { FilterBuilder } from "./filter_builder.ts";
 import { flatBytes, type FlatFields } from "./flat_builder.ts";
+import { type Compression, COMPRESSIONS } from "./table_info.ts";
 
 /** How tables are laid out. */
 export interface TableLayout {
@@ -12,6 +15,11 @@ export interface TableLayout {
   readonly blockSizeBytes: number;
   /** 0 for none. */
   readonly filterBitsPerKey: number;
+  /** Tables of fewer keys have no filter. */
+  readonly filterKeysMin: number;
+  readonly compression: Compression;
+  /** From this size on a table is finished. */
+  readonly tableSizeBytes: number;
 }
 
 /** A table that is finished. */
@@ -29,12 +37,19 @@ export const TABLE_VERSION = 2;
 export class TableWriter {
   readonly #blocks: BlockWriter;
   readonly #filter: FilterBuilder;
+  readonly #compress: Compressor;
+  readonly #compression: number;
+  readonly #sizeBytesMax: number;
   #index: { offset: number; bound: Uint8Array }[] = [];
   #firstKey: Uint8Array | null = null;
 
-  constructor({ blockSizeBytes, filterBitsPerKey }: TableLayout) {
-    this.#blocks = new BlockWriter(blockSizeBytes);
-    this.#filter = new FilterBuilder(filterBitsPerKey);
+  /** @param compress What {@linkcode compressorOf} gives for the layout's compression. */
+  constructor(layout: TableLayout, compress: Compressor) {
+    this.#blocks = new BlockWriter(layout, compress);
+    this.#filter = new FilterBuilder(layout);
+    this.#compress = compress;
+    this.#compression = COMPRESSIONS.indexOf(layout.compression);
+    this.#sizeBytesMax = layout.tableSizeBytes;
   }
 
   /** Bytes of the table so far. */
@@ -44,6 +59,10 @@ export class TableWriter {
 
   get isEmpty(): boolean {
     return this.#firstKey === null;
+  }
+
+  get isFull(): boolean {
+    return this.#blocks.length >= this.#sizeBytesMax;
   }
 
   /** Adds a row whose key is above all before. */
@@ -60,15 +79,15 @@ export class TableWriter {
   }
 
   /** Ends the table; the next row begins another one. */
-  finish(): WrittenTable {
+  async finish(turns: Turns): Promise<WrittenTable> {
     const blocks = this.#blocks;
     const lastKey = blocks.lastKey.slice();
     blocks.endBlock();
     const filterOffset = blocks.length;
-    const filter = this.#filter.finish();
-    if (filter !== null) this.#addPart(filter);
+    const filter = await this.#filter.finish(turns);
+    if (filter !== null) this.#addPart(this.#compressed(filter));
     const indexOffset = blocks.length;
-    this.#addPart(indexBytes(this.#index));
+    this.#addPart(this.#compressed(indexBytes(this.#index)));
     const infoOffset = blocks.length;
     const info: FlatFields = {
       0: { bytes: this.#firstKey! },
@@ -76,6 +95,7 @@ export class TableWriter {
       2: { u64: infoOffset - indexOffset },
       3: { u64: filterOffset },
       4: { u64: indexOffset - filterOffset },
+      5: { u8: this.#compression },
       7: { bytes: lastKey },
     };
     this.#addPart(flatBytes(info));
@@ -88,6 +108,10 @@ export class TableWriter {
     this.#index = [];
     this.#firstKey = null;
     return { bytes, info };
+  }
+
+  #compressed(part: Uint8Array): Uint8Array {
+    return this.#compress === null ? part : this.#compress(part);
   }
 
   #addPart(part: Uint8Array): void {

@@ -2,8 +2,10 @@
  * First stage of the write path: any source of rows comes in, arrays of rows go out.
  * @module
  */
+import type { Clock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
+import { turnsOf } from "../turns.ts";
 
 /**
  * Where rows come from. Chunks of a `ReadableStream` may be rows or arrays of rows (a row that is itself an array
@@ -27,12 +29,20 @@ interface OpenSource<T> {
  * with the same reason.
  *
  * @param rowsWanted How many rows the next array may have at most. Default: 4,096.
+ * @param clock Tells when other tasks are to have their turn, which a source that never waits would not give them.
+ * Default: never.
  * @throws {ConfigValidationError} at once when `source` is none of the accepted kinds.
  */
-export function gather<T>(source: RowSource<T>, rowsWanted: () => number = () => ROWS_MAX): ReadableStream<T[]> {
+export function gather<T>(
+  source: RowSource<T>,
+  rowsWanted: () => number = () => ROWS_MAX,
+  clock?: Clock,
+): ReadableStream<T[]> {
   const open = openSource(source);
+  const turns = clock && turnsOf(clock);
   return new ReadableStream<T[]>({
     async pull(controller) {
+      if (turns?.isOver) await turns.end();
       const rows = await open.read(Math.max(1, Math.min(ROWS_MAX, rowsWanted())));
       if (rows === null) controller.close();
       else controller.enqueue(rows);

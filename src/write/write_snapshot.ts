@@ -152,7 +152,7 @@ class WriteRun<T> {
     const signal = this.#signal;
     const reader = { ...this.#options, ...this.#assignment };
     const pack = new PackStream<T>(reader, (encoding) => this.#keyEncoding = encoding, this.#pool);
-    const rows = gather(source, () => pack.rowsWanted);
+    const rows = gather(source, () => pack.rowsWanted, this.#options.clock);
     let manifests = this.#manifests();
     let assigned: AssignedShards;
     let seenFirst: CurrentPointer | null;

@@ -20,6 +20,7 @@ import { temporaryFolder } from "../read/fixture_snapshots.ts";
 import { judged, slatedbMissing } from "../slatedb/slatedb_python.ts";
 
 const SMALL: SlatedbBackendOptions = { blockSizeBytes: 1024, tableSizeBytes: 1 << 16 };
+const CODECS = ["lz4", "snappy", "zlib", "zstd"] as const;
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 interface Written {
@@ -86,7 +87,13 @@ test("slatedbBackend() writes what SlateDB itself reads right, and does not dama
   }
   using folder = temporaryFolder();
   const rows = numbers(2200).map((i) => 3 * i);
-  for (const [name, layout] of Object.entries({ small: SMALL, usual: {}, plain: { filterBitsPerKey: 0 } })) {
+  const layouts: Record<string, SlatedbBackendOptions> = {
+    small: SMALL,
+    usual: {},
+    plain: { filterBitsPerKey: 0 },
+    ...Object.fromEntries(CODECS.map((compression) => [compression, { ...SMALL, compression }])),
+  };
+  for (const [name, layout] of Object.entries(layouts)) {
     const place = join(folder.path, name);
     await write({ rows, store: fsStore(place), layout });
     const copy = join(folder.path, `${name}-copy`);
@@ -95,7 +102,7 @@ test("slatedbBackend() writes what SlateDB itself reads right, and does not dama
       .filter((path) => /attempt=\d+$/.test(path)).map((path) => join(copy, path));
     equal(databases.length, 2);
     // Once more, as SlateDB writes a manifest of its own when it reads.
-    for (const _ of [1, 2]) {
+    for (const _ of name === "usual" ? [1, 2] : [1]) {
       const found = judged(databases);
       deepEqual(found.map(({ lost, invented }) => [lost, invented]), [[[], []], [[], []]]);
       const values = new Map(found.flatMap((database) => database.rows));
@@ -215,9 +222,94 @@ test("slatedbBackend() refuses empty keys, keys of 64 KiB and options out of ran
     await rejects(writeSnapshot([key], options), { code: "CONFIG_VALIDATION", path: "key", message });
     deepEqual(await objectsOf(store), new Map());
   }
-  for (const options of [{ blockSizeBytes: 100 }, { tableSizeBytes: 1 }, { filterBitsPerKey: -1 }, { other: 1 }]) {
+  const wrong = [
+    { blockSizeBytes: 100 },
+    { tableSizeBytes: 1 },
+    { filterBitsPerKey: -1 },
+    { filterKeysMin: 0.5 },
+    { compression: "Lz4" },
+    { other: 1 },
+  ];
+  for (const options of wrong) {
     throws(() => slatedbBackend(options as SlatedbBackendOptions), { code: "CONFIG_VALIDATION" });
   }
+});
+
+test("slatedbBackend() takes SlateDB's settings: what it can do, what has no effect, and what it refuses", () => {
+  // What SlateDB 0.13.1 prints for its defaults, shortened.
+  const defaults = {
+    "flush_interval": "100ms",
+    "wal_enabled": true,
+    "min_filter_keys": 1000,
+    "l0_sst_size_bytes": 67108864,
+    "max_unflushed_bytes": 1073741824,
+    "compactor_options": { "poll_interval": "5s", "scheduler_options": {} },
+    "compression_codec": null,
+    "object_store_cache_options": { "root_folder": null },
+    "garbage_collector_options": { "wal_options": { interval: "60s" } },
+    "default_ttl": null,
+  };
+  const meant = {
+    blockSizeBytes: 4096,
+    tableSizeBytes: 67108864,
+    filterBitsPerKey: 10,
+    filterKeysMin: 1000,
+    compression: "none",
+  };
+  for (const settings of [defaults, JSON.stringify(defaults)]) {
+    deepEqual(slatedbBackend({ settings }).spec, { name: "slatedb", options: meant });
+  }
+  const dotted = { "compactor_options.poll_interval": "1s", "compression_codec": "Zstd", "filter_bits_per_key": 12 };
+  const { options } = slatedbBackend({ blockSizeBytes: 8192, settings: dotted }).spec;
+  deepEqual([options["blockSizeBytes"], options["compression"], options["filterBitsPerKey"]], [8192, "zstd", 12]);
+  const refused: [SlatedbBackendOptions["settings"], path: string, message: RegExp][] = [
+    [{ "default_ttl": 5000 }, "settings.default_ttl", /rows of a snapshot do not end/],
+    [{ "default_ttl_ms": 1 }, "settings.default_ttl_ms", /rows of a snapshot do not end/],
+    [{ "compression_codec": "gzip" }, "settings.compression_codec", /Snappy, Zlib, Lz4, Zstd/],
+    [{ "l0_sst_size": 1 }, "settings.l0_sst_size", /no such setting/],
+    [{ "l0_sst_size_bytes": 4096 }, "settings.l0_sst_size_bytes", /from 65536 to/],
+    ["{", "settings", /JSON/],
+    ["[]", "settings", /object/],
+  ];
+  for (const [settings, path, message] of refused) {
+    throws(() => slatedbBackend({ settings }), { code: "CONFIG_VALIDATION", path, message }, JSON.stringify(settings));
+  }
+  throws(() => slatedbBackend({ compression: "lz4", settings: { "compression_codec": "Lz4" } }), {
+    code: "CONFIG_VALIDATION",
+    message: /give one of them/,
+  });
+});
+
+test("slatedbBackend() compresses rows that repeat, and reads any rows back from every codec (property)", async () => {
+  const sizes = new Map<string, number>();
+  for (const compression of ["none", ...CODECS] as const) {
+    const store = memoryStore();
+    const { winners } = await write({ rows: numbers(2000), store, shards: 1, layout: { compression } });
+    sizes.set(compression, winners[0]!.dbBytes);
+    deepEqual((await verifySnapshot(store)).problems, []);
+  }
+  for (const codec of CODECS) ok(sizes.get(codec)! < 0.6 * sizes.get("none")!, `${codec}: ${sizes.get(codec)} bytes`);
+  const word = fc.constantFrom(
+    "",
+    "a",
+    "ab",
+    "abcd",
+    "abcdefgh".repeat(9),
+    "\0".repeat(300),
+    "0123456789".repeat(2000),
+  );
+  const values = fc.array(fc.array(fc.oneof(word, fc.string()), { maxLength: 8 }), { minLength: 1, maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(values, fc.constantFrom(...CODECS), async (parts, compression) => {
+      const store = memoryStore();
+      const value = (row: number): string => parts[row]!.join("");
+      await write({ rows: numbers(parts.length), store, shards: 1, layout: { compression }, value });
+      await using reader = await openSnapshot({ store });
+      const found = await reader.getMany(numbers(parts.length));
+      for (const [row, bytes] of found) deepEqual(bytes, new TextEncoder().encode(value(row as number)));
+    }),
+    { numRuns: 60 },
+  );
 });
 
 test("SnapshotReader.get() of our SlateDB shards never gives a wrong value when a byte is another one (P7)", async () => {
