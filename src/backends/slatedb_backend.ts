@@ -49,8 +49,8 @@ export interface SlatedbBackendOptions {
   /**
    * SlateDB's own settings, as an object or as JSON, for who has them: `l0_sst_size_bytes`, `filter_bits_per_key`,
    * `min_filter_keys` and `compression_codec` stand for the options above. What tunes a database at work has no effect
-   * on one that is finished, and is passed over, such as `flush_interval`, `wal_enabled`, `compactor_options`. A time to
-   * live is refused, as rows of a snapshot do not end, and so is what SlateDB does not know.
+   * on one that is finished, and is passed over, such as `flush_interval`, `wal_enabled`, `compactor_options`. A time
+   * to live is refused, as rows of a snapshot do not end, and so is what SlateDB does not know.
    */
   readonly settings?: JsonObject | string | undefined;
 }
