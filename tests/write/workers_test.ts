@@ -147,9 +147,10 @@ test("writeSnapshot() with workers: a slow one stops the source within the budge
   const valueBytes = 1000;
   const value = new Uint8Array(valueBytes);
   let taken = 0;
+  let isReleased = false;
   async function* rows(): AsyncGenerator<number> {
     for (const key of numbers(60_000)) {
-      if (++taken % 64 === 0) await new Promise((resolve) => setTimeout(resolve));
+      if (++taken % 64 === 0 && !isReleased) await new Promise((resolve) => setTimeout(resolve));
       yield key;
     }
   }
@@ -165,6 +166,7 @@ test("writeSnapshot() with workers: a slow one stops the source within the budge
     takenEarly = taken;
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
+  isReleased = true;
   await writeFile(flag, "");
   await writing;
   equal(taken, 60_000);
