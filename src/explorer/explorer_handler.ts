@@ -11,13 +11,7 @@
  * ```
  * @module
  */
-import {
-  ConfigValidationError,
-  ObjectNotFoundError,
-  PublishConflictError,
-  ReaderStateError,
-  ShardyfusionError,
-} from "../errors.ts";
+import { ConfigValidationError, PublishConflictError, ReaderStateError, ShardyfusionError } from "../errors.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import { openManifest } from "../snapshots/lazy_manifest.ts";
 import { objectManifestReader } from "../snapshots/object_manifest_reader.ts";
@@ -187,8 +181,8 @@ function failure(request: Request, error: unknown, { place }: Explorer): Respons
     ? 400
     : error instanceof PublishConflictError
     ? 409
-    : error instanceof ObjectNotFoundError || error instanceof ReaderStateError
-    ? 404
+    : error instanceof ReaderStateError
+    ? (request.method === "POST" ? 404 : 503)
     : 502;
   return errorAnswer(request, { status, code: error.code, message: publicText(messageOf(error), place.store) });
 }

@@ -4,8 +4,9 @@
  */
 
 /** Served at `/ui/app.js`, as the module that the page loads. */
-export const appJs: string = String.raw`import { ago, announce, ask, byId, h, replace, shortId, when } from "./dom.js";
-import { beginHistory, drawHistory, showHistory } from "./history.js";
+export const appJs: string = String
+  .raw`import { announce, ask, byId, drawTimes, h, replace, shortId, timeAgo } from "./dom.js";
+import { beginHistory, showHistory } from "./history.js";
 import { addSample, drawFigures } from "./live.js";
 import { beginLookUp, showKeyForm } from "./look_up.js";
 import { beginShards, setShardRequests, showShards } from "./shards.js";
@@ -58,11 +59,8 @@ async function poll() {
     byId("status").dataset.status = live.status;
     byId("status-text").textContent = live.status;
     setShardRequests(live.shardRequests);
-    if (snapshot !== null) {
-      drawFigures(snapshot);
-      drawHeadline();
-      drawHistory();
-    }
+    drawTimes();
+    if (snapshot !== null) drawFigures(snapshot);
     if (snapshot === null || live.id !== snapshot.id) await readSnapshot();
   } catch {
     byId("status").dataset.status = "unreachable";
@@ -76,11 +74,7 @@ function drawHeadline() {
     byId("headline"),
     h("span", { class: "mono", title: runId }, "run " + shortId(runId)),
     " · published ",
-    h(
-      "time",
-      { datetime: new Date(publishedAtMs).toISOString(), title: when(publishedAtMs) },
-      ago(publishedAtMs, Date.now()),
-    ),
+    timeAgo(publishedAtMs),
     generation === null ? null : " · generation " + generation,
   );
 }

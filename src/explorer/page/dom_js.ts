@@ -77,11 +77,24 @@ export function duration(ms) {
 
 const STEPS = [[60, "s"], [60, "min"], [24, "h"], [Infinity, "d"]];
 
-export function ago(thenMs, nowMs) {
+function ago(thenMs, nowMs) {
   let value = Math.max(0, (nowMs - thenMs) / 1000);
   for (const [size, unit] of STEPS) {
     if (value < size) return unit === "s" && value < 10 ? "just now" : Math.floor(value) + " " + unit + " ago";
     value /= size;
+  }
+}
+
+// A time that goes on being right: drawTimes writes it anew.
+export function timeAgo(ms) {
+  const date = new Date(ms).toISOString();
+  return h("time", { datetime: date, title: when(ms), "data-ms": ms }, ago(ms, Date.now()));
+}
+
+export function drawTimes() {
+  for (const element of document.querySelectorAll("time[data-ms]")) {
+    const text = ago(Number(element.dataset.ms), Date.now());
+    if (element.textContent !== text) element.textContent = text;
   }
 }
 

@@ -5,7 +5,7 @@
 
 /** Served at `/ui/history.js`. */
 export const historyJs: string = String
-  .raw`import { ago, announce, ask, byId, bytes, count, counted, h, replace, shortId, when } from "./dom.js";
+  .raw`import { announce, ask, byId, bytes, count, counted, h, replace, shortId, timeAgo, when } from "./dom.js";
 
 let view = null;
 let wanted = null;
@@ -31,8 +31,7 @@ export async function showHistory() {
   drawHistory();
 }
 
-export function drawHistory() {
-  if (view === null) return;
+function drawHistory() {
   const { entries, problem, canRollBack, reason } = view;
   byId("history-note").textContent = problem !== null
     ? problem + "."
@@ -61,11 +60,7 @@ function item(entry, older) {
     h(
       "p",
       { class: "entry-head" },
-      h(
-        "time",
-        { datetime: new Date(publishedAtMs).toISOString(), title: when(publishedAtMs) },
-        ago(publishedAtMs, Date.now()),
-      ),
+      timeAgo(publishedAtMs),
       badges,
     ),
     h("p", { class: "mono run", title: runId }, "run " + shortId(runId)),
@@ -109,6 +104,8 @@ async function rollBack() {
     });
     byId("roll-back").close();
     await afterwards();
+    // The button that opened the dialog is gone.
+    byId("history-title").focus();
     announce("Run " + wanted.runId + " is current now");
   } catch (error) {
     byId("roll-back-problem").textContent = error.message;

@@ -78,7 +78,7 @@ export const indexHtml: string = String.raw`<!doctype html>
 
     <section id="history" aria-labelledby="history-title">
       <div class="head">
-        <h2 id="history-title">History</h2>
+        <h2 id="history-title" tabindex="-1">History</h2>
         <p id="history-note" class="quiet"></p>
       </div>
       <ol id="history-list"></ol>

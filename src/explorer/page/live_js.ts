@@ -32,7 +32,7 @@ export function drawFigures(snapshot) {
   const perRow = rowCount ? digits(sizeBytes / rowCount) + " B a row" : "";
   const live = samples.at(-1);
   const tiles = [
-    tile("Rows", count(rowCount), skew === null ? "" : "largest shard " + skew.toFixed(2) + " × the mean"),
+    tile("Rows", count(rowCount), skew === null ? "" : "largest " + skew.toFixed(2) + " × mean"),
     tile("Size", bytes(sizeBytes), perRow),
     tile("Shards", count(shardCount), shards === null ? "read one by one" : emptyNote(shards)),
     ...RATES.map(([name, field, shown, total]) =>

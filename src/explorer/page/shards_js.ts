@@ -8,7 +8,7 @@ export const shardsJs: string = String.raw`import { byId, bytes, count, counted,
 import { keyScale } from "./key_scale.js";
 
 const HEIGHT = 168;
-const MARGIN = { top: 10, right: 4, bottom: 20, left: 46 };
+const MARGIN = { top: 10, right: 4, bottom: 20, left: 52 };
 const ROWS_AT_ONCE = 50;
 
 const MEASURES = {
@@ -146,10 +146,14 @@ function sentence(shard) {
   const parts = [counted(shard.rows, "row"), bytes(shard.bytes)];
   if (shard.guardBytes !== null) parts.push("guard " + bytes(shard.guardBytes));
   if (shard.sidecarBytes !== null) parts.push("sidecar " + bytes(shard.sidecarBytes));
-  if (shard.minKey !== null) parts.push("keys " + shard.minKey + " … " + shard.maxKey);
+  if (shard.minKey !== null) parts.push("keys " + clipped(shard.minKey) + " … " + clipped(shard.maxKey));
   if (requests.has(shard.id)) parts.push(counted(requests.get(shard.id), "GET"));
   if (shard.reusedFrom !== null) parts.push("reused from run " + shard.reusedFrom);
   return "Shard " + shard.id + ": " + parts.join(" · ");
+}
+
+function clipped(key) {
+  return key.length > 40 ? key.slice(0, 38) + "…" : key;
 }
 
 // As many columns as can be seen; each one stands for neighbouring shards where there are more of these.
@@ -169,17 +173,27 @@ function labels(columns, step) {
   return columns.flatMap(({ first }, index) => index % every === 0 ? [[(index + 0.5) * step, String(first)]] : []);
 }
 
+const NICE = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 50, 60, 80];
+
+// The top of the axis: a round number, of bytes in their unit.
 function niceMax(max) {
   if (max <= 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(max));
-  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= max) * power;
+  const unit = countsThings() ? 1 : 1024 ** Math.floor(Math.log2(max) / 10);
+  for (let power = unit;; power *= 100) {
+    const found = NICE.find((factor) => factor * power >= max);
+    if (found !== undefined) return found * power;
+  }
+}
+
+function countsThings() {
+  return measure === "rows" || measure === "requests";
 }
 
 function axis(value) {
-  if (measure === "rows" || measure === "requests") {
+  if (countsThings()) {
     return new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
   }
-  return bytes(value).replace(/\.\d+/, (text) => value >= 1024 && text === ".00" ? "" : text);
+  return bytes(value).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " ");
 }
 
 function chartKey(event) {
