@@ -77,7 +77,15 @@ export function explorerHandler(options: ExplorerOptions): ExplorerHandler {
   const { store, pointerKey, resolveStore, manifestStore } = place;
   const manifests = manifestStore ?? objectManifestReader(store, { pointerKey, resolveStore, open: openManifest });
   const explorer = { place, manifests: knownManifests(manifests), tracer: new Tracer(place), assets: pageAssets() };
-  return (request) => answer(explorer, request);
+  return (request) => mayBeOurs(request.url) ? answer(explorer, request) : NOT_OURS;
+}
+
+const NOT_OURS = Promise.resolve(null);
+
+/** Said of every request that the server gets, so it costs next to nothing. */
+function mayBeOurs(url: string): boolean {
+  const path = url.indexOf("/", url.indexOf("//") + 2);
+  return path < 0 || path + 1 === url.length || "?#".includes(url[path + 1]!) || url.startsWith("ui", path + 1);
 }
 
 async function answer(explorer: Explorer, request: Request): Promise<Response | null> {

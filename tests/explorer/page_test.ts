@@ -8,7 +8,7 @@ import type { ExplorerOptions } from "../../src/explorer/explorer_handler.ts";
 import { celSharding } from "../../src/routing/mod.ts";
 import { hashSharding } from "../../src/routing/sharding.ts";
 import { count, published } from "../read/small_snapshots.ts";
-import { Browser, findChromium, openBrowser, type Page } from "./browser.ts";
+import { type Browser, findChromium, openBrowser, type Page } from "./browser.ts";
 import { served } from "./served_explorer.ts";
 
 const TOKEN = "roll-back-token-0123456789";
