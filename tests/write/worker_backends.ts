@@ -6,6 +6,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import type { Backend } from "../../mod.ts";
 import { sqliteBackend } from "../../mod.ts";
+import { sqliteVecBackend } from "../../src/backends/sqlite_vec_backend.ts";
 import { StoreError } from "../../src/errors.ts";
 
 /** How an engine misbehaves. */
@@ -16,11 +17,13 @@ export type Misbehaviour = {
   readonly shardId?: number;
   /** Only once: this file then exists. For stalling: until this file exists. */
   readonly flag?: string;
+  /** The engine that misbehaves is the one of vectors. */
+  readonly vectors?: { readonly dim: number; readonly metric: "l2" | "cosine" };
 };
 
 /** Our own engine, but for one thing. */
 export function misbehavingBackend(options: Misbehaviour): Backend {
-  const sound = sqliteBackend();
+  const sound = options.vectors === undefined ? sqliteBackend() : sqliteVecBackend(options.vectors);
   return {
     ...sound,
     spec: { name: "misbehaving", options },
