@@ -5,7 +5,7 @@
  * @module
  */
 import type { Options, PostgresType, Sql } from "postgres";
-import { MissingLibraryError, ShardyfusionError, StoreError } from "../errors.ts";
+import { ConfigValidationError, MissingLibraryError, ShardyfusionError, StoreError } from "../errors.ts";
 
 /** What {@linkcode PostgresConnection} connects with: a URL, options of the package `postgres`, or a client of it. */
 export type PostgresTarget = string | Options<Record<string, PostgresType>> | Sql;
@@ -89,9 +89,10 @@ export class PostgresConnection {
 
   /** Closes what was opened here; a client of the caller's stays open. */
   async close(): Promise<void> {
-    const sql = this.#sql;
+    const opening = this.#sql;
     this.#sql = null;
-    if (sql !== null && typeof this.#target !== "function") await (await sql).end({ timeout: CLOSE_SECONDS });
+    const sql = await opening?.catch(() => null);
+    if (sql && typeof this.#target !== "function") await sql.end({ timeout: CLOSE_SECONDS });
   }
 
   #client(): Promise<Sql> {
@@ -110,7 +111,16 @@ export class PostgresConnection {
       "fetch_types": false,
       onnotice: () => {},
     };
-    return typeof target === "string" ? postgres(target, settings) : postgres({ ...settings, ...target }) as Sql;
+    if (typeof target !== "string") return postgres({ ...settings, ...target }) as Sql;
+    try {
+      return postgres(target, settings);
+    } catch {
+      // Without the driver's error, which repeats the URL and the password in it.
+      throw new ConfigValidationError(
+        'Cannot use option "connection" as it must be a URL such as "postgres://user:password@host:5432/database"',
+        "connection",
+      );
+    }
   }
 }
 

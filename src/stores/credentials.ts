@@ -57,7 +57,7 @@ export function isCredentials(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { accessKeyId, secretAccessKey, path, profile, ...rest } = value as Record<string, unknown>;
   const isOptionalText = (field: unknown) => field === undefined || typeof field === "string";
-  if (accessKeyId === undefined) {
+  if (accessKeyId === undefined && secretAccessKey === undefined) {
     return isOptionalText(path) && isOptionalText(profile) && Object.keys(rest).length === 0;
   }
   return typeof accessKeyId === "string" && typeof secretAccessKey === "string" && isOptionalText(rest["sessionToken"]);
