@@ -33,6 +33,8 @@ class FlatBuilder {
   #length = 0;
   /** Places of shapes that were written, by their content. */
   readonly #shapes = new Map<string, number>();
+  /** Where fields go, by their numbers and widths: an index has thousands of tables that are alike. */
+  readonly #plans = new Map<string, TablePlan>();
 
   /** Room for so many bytes; gives where it begins. */
   reserve(sizeBytes: number, alignment = 4): number {
@@ -53,19 +55,14 @@ class FlatBuilder {
   }
 
   addTable(fields: FlatFields): number {
-    const entries = Object.entries(fields).map(([id, value]) => ({ id: Number(id), value, width: widthOf(value) }));
-    // Wide ones first, behind the four bytes that refer to the shape and four that keep them in line.
-    const ordered = [...entries].sort((one, other) => other.width - one.width || one.id - other.id);
-    let offset = ordered[0]?.width === 8 ? 8 : 4;
-    const places = new Map<number, number>();
-    for (const { id, width } of ordered) {
-      places.set(id, offset);
-      offset += width;
-    }
-    const shape = this.#shape(places, offset);
-    const at = this.reserve(offset, 8);
+    let name = "";
+    for (const id in fields) name += `${id}:${widthOf(fields[id]!)} `;
+    let plan = this.#plans.get(name);
+    if (plan === undefined) this.#plans.set(name, plan = planOf(fields));
+    const shape = this.#shape(plan);
+    const at = this.reserve(plan.sizeBytes, 8);
     this.#view.setInt32(at, at - shape, true);
-    for (const { id, value } of entries) this.#put(at + places.get(id)!, value);
+    for (const [id, place] of plan.places) this.#put(at + place, fields[id]!);
     return at;
   }
 
@@ -73,16 +70,12 @@ class FlatBuilder {
     return this.#bytes.slice(0, this.#length);
   }
 
-  #shape(places: ReadonlyMap<number, number>, sizeBytes: number): number {
-    const fieldCount = Math.max(-1, ...places.keys()) + 1;
-    const words = [
-      4 + 2 * fieldCount,
-      sizeBytes,
-      ...Array.from({ length: fieldCount }, (_, id) => places.get(id) ?? 0),
-    ];
-    const name = words.join();
+  #shape({ places, sizeBytes, name }: TablePlan): number {
     let at = this.#shapes.get(name);
     if (at === undefined) {
+      const fieldCount = Math.max(-1, ...places.keys()) + 1;
+      const offsets = Array.from({ length: fieldCount }, (_, id) => places.get(id) ?? 0);
+      const words = [4 + 2 * fieldCount, sizeBytes, ...offsets];
       at = this.reserve(2 * words.length, 2);
       for (const [i, word] of words.entries()) this.#view.setUint16(at + 2 * i, word, true);
       this.#shapes.set(name, at);
@@ -116,6 +109,29 @@ class FlatBuilder {
       this.point(entry, this.addTable(table));
     }
   }
+}
+
+/** Where the fields of a table stand in it. */
+interface TablePlan {
+  /** In ascending order of their numbers. */
+  readonly places: ReadonlyMap<number, number>;
+  readonly sizeBytes: number;
+  /** Tells shapes apart. */
+  readonly name: string;
+}
+
+function planOf(fields: FlatFields): TablePlan {
+  const entries = Object.entries(fields).map(([id, value]) => ({ id: Number(id), width: widthOf(value) }));
+  // Wide ones first, behind the four bytes that refer to the shape and four that keep them in line.
+  const ordered = [...entries].sort((one, other) => other.width - one.width || one.id - other.id);
+  let sizeBytes = ordered[0]?.width === 8 ? 8 : 4;
+  const offsets = new Map<number, number>();
+  for (const { id, width } of ordered) {
+    offsets.set(id, sizeBytes);
+    sizeBytes += width;
+  }
+  const places = new Map(entries.map(({ id }) => [id, offsets.get(id)!]));
+  return { places, sizeBytes, name: `${sizeBytes} ${[...places].join(" ")}` };
 }
 
 function widthOf(value: FlatValue): number {

@@ -61,7 +61,7 @@ export async function attemptShard(
 ): Promise<AttemptOutcome> {
   signal.throwIfAborted();
   const { rowsOffered } = rows;
-  const sorted = rows.sorted();
+  const sorted = await rows.sorted();
   const { minKey, maxKey } = rows;
   async function build(into: ShardTarget["store"]): Promise<BuiltShard> {
     const target = { shardId, store: into, prefix, keyEncoding, scratch, clock, signal };

@@ -3,8 +3,10 @@
  * @module
  */
 import type { ByteSpool, SpoolFactory } from "../bytes/spool.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { compareBytes } from "../routing/key.ts";
 import type { PackedRows, RowCursor, ShardBatch, SortedRows } from "../rows.ts";
+import { type Turns, turnsOf } from "../turns.ts";
 import type { ArrayPool } from "./array_pool.ts";
 import { MergeCursor, type RunBatches } from "./merge_rows.ts";
 import { decodePacked, encodePacked, PackedBuilder } from "./packed_builder.ts";
@@ -36,14 +38,17 @@ export class ShardRows implements AsyncDisposable {
   heldBytes = 0;
   /** Rows in memory. */
   heldRows = 0;
+  readonly #turns: Turns;
   #batches: ShardBatch[] = [];
   /** The oldest first; levels never rise from one to the next. */
   #runs: SpilledRun[] = [];
   #minKey: Uint8Array | undefined;
   #maxKey: Uint8Array | undefined;
 
-  constructor(shardId: number) {
+  /** @param clock Tells when it is others' turn. */
+  constructor(shardId: number, clock: Clock = systemClock()) {
     this.shardId = shardId;
+    this.#turns = turnsOf(clock);
   }
 
   /** Smallest key of all, encoded; known after `spill` or `sorted`. */
@@ -67,7 +72,7 @@ export class ShardRows implements AsyncDisposable {
   /** Writes what is in memory to a run on disk and forgets it; its arrays go to the pool. */
   async spill(openSpool: SpoolFactory, pool?: ArrayPool): Promise<void> {
     if (this.#batches.length === 0) return;
-    const rows = this.#sortBatches();
+    const rows = await this.#sortBatches();
     const batches = this.#batches;
     this.#forgetBatches();
     await this.#addRun(rows.cursor(), 0, openSpool);
@@ -78,8 +83,8 @@ export class ShardRows implements AsyncDisposable {
   }
 
   /** All rows, ascending, each key once with the value that arrived last. Call when no batch will follow. */
-  sorted(): SortedRows {
-    const inMemory = this.#sortBatches();
+  async sorted(): Promise<SortedRows> {
+    const inMemory = await this.#sortBatches();
     if (this.#runs.length === 0) {
       return { rowCountMax: inMemory.rowCount, open: () => Promise.resolve(inMemory.cursor()) };
     }
@@ -102,9 +107,9 @@ export class ShardRows implements AsyncDisposable {
     this.heldRows = 0;
   }
 
-  #sortBatches(): SortedBatches {
+  async #sortBatches(): Promise<SortedBatches> {
     const table = new RowTable(this.#batches);
-    const rows = new SortedBatches(table, sortRows(table));
+    const rows = new SortedBatches(table, await sortRows(table, this.#turns));
     if (rows.rowCount > 0) {
       const first = table.key(rows.order[0]!);
       const last = table.key(rows.order[rows.rowCount - 1]!);

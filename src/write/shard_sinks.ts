@@ -3,6 +3,7 @@
  * @module
  */
 import type { ScratchSpace } from "../bytes/spool.ts";
+import type { Clock } from "../clock.ts";
 import type { ShardBatch } from "../rows.ts";
 import type { ArrayPool } from "./array_pool.ts";
 import { ShardRows } from "./shard_rows.ts";
@@ -16,6 +17,8 @@ export interface MemoryLimits {
 /** What {@linkcode ShardSinks} works with. */
 export interface SinkTools {
   readonly signal: AbortSignal;
+  /** Tells when it is others' turn. */
+  readonly clock?: Clock | undefined;
   /** Is given the arrays of batches that went to disk. */
   readonly pool?: ArrayPool | undefined;
 }
@@ -28,7 +31,7 @@ export class ShardSinks extends WritableStream<ShardBatch> implements AsyncDispo
   readonly #shards: Map<number, ShardRows>;
 
   /** @param scratch Asked for a folder when the ceiling is reached for the first time. */
-  constructor(limits: MemoryLimits, scratch: () => Promise<ScratchSpace>, { signal, pool }: SinkTools) {
+  constructor(limits: MemoryLimits, scratch: () => Promise<ScratchSpace>, { signal, pool, clock }: SinkTools) {
     const shards = new Map<number, ShardRows>();
     let heldBytes = 0;
     let heldRows = 0;
@@ -46,7 +49,7 @@ export class ShardSinks extends WritableStream<ShardBatch> implements AsyncDispo
     super({
       async write(batch) {
         let shard = shards.get(batch.shardId);
-        if (shard === undefined) shards.set(batch.shardId, shard = new ShardRows(batch.shardId));
+        if (shard === undefined) shards.set(batch.shardId, shard = new ShardRows(batch.shardId, clock));
         const heldBefore = shard.heldBytes;
         shard.add(batch);
         heldBytes += shard.heldBytes - heldBefore;

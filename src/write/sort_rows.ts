@@ -8,6 +8,7 @@
  * @module
  */
 import type { PackedRows } from "../rows.ts";
+import type { Turns } from "../turns.ts";
 
 /** Rows of several batches under one numbering: batch by batch in order of arrival. */
 export class RowTable {
@@ -55,11 +56,14 @@ export class RowTable {
     return this.#byte(left, shared) - this.#byte(right, shared);
   }
 
-  /** How many bytes, from the beginning, the keys of some rows share; `depth` of them are known to be equal. */
-  sharedLength(rows: Uint32Array, depth: number): number {
-    let shared = this.keyLength(rows[0]!);
-    for (let i = 1; i < rows.length && shared > depth; i++) {
-      shared = Math.min(shared, this.#sharedLength(rows[0]!, rows[i]!, depth));
+  /**
+   * How many bytes, from the beginning, the keys of some rows share with one of them: `depth` at least, as is known,
+   * and `most` at most.
+   */
+  sharedLength(first: number, rows: Uint32Array, [depth, most]: readonly [depth: number, most: number]): number {
+    let shared = most;
+    for (let i = 0; i < rows.length && shared > depth; i++) {
+      shared = Math.min(shared, this.#sharedLength(first, rows[i]!, depth));
     }
     return shared;
   }
@@ -82,6 +86,8 @@ export class RowTable {
   }
 }
 
+/** So many rows are gone through at a time, which takes a few milliseconds at most; then it may be others' turn. */
+const SLICE_ROWS = 1 << 15;
 /** Groups of fewer rows are sorted by comparison. */
 const RADIX_ROWS_MIN = 96;
 const RADIX_WIDE_ROWS_MIN = 8192;
@@ -92,10 +98,24 @@ interface Group {
   readonly depth: number;
 }
 
+/** Goes through rows, or what stands for them, slice by slice. */
+type InSlices = (rowCount: number, step: (from: number, to: number) => void) => Promise<void> | void;
+
+function slicer(turns: Turns): InSlices {
+  async function many(rowCount: number, step: (from: number, to: number) => void): Promise<void> {
+    for (let from = 0; from < rowCount; from += SLICE_ROWS) {
+      step(from, Math.min(rowCount, from + SLICE_ROWS));
+      if (turns.isOver) await turns.end();
+    }
+  }
+  return (rowCount, step) => rowCount <= SLICE_ROWS ? step(0, rowCount) : many(rowCount, step);
+}
+
 /** Row numbers in ascending order of the keys; of rows with equal keys only the one that arrived last. */
-export function sortRows(table: RowTable): Uint32Array {
+export async function sortRows(table: RowTable, turns: Turns): Promise<Uint32Array> {
   const order = new Uint32Array(table.rowCount);
   for (let row = 0; row < order.length; row++) order[row] = row;
+  const inSlices = slicer(turns);
   const scratch = new Uint32Array(table.rowCount);
   const high = new Uint32Array(table.rowCount);
   const low = new Uint32Array(table.rowCount);
@@ -109,14 +129,30 @@ export function sortRows(table: RowTable): Uint32Array {
       rows.sort((left, right) => table.compare(left, right, depth) || left - right);
       continue;
     }
-    const depth = table.sharedLength(rows, group.depth);
-    loadPrefixes(table, rows, { depth, high, low });
-    if (isAscending(rows, high, low)) continue;
-    radixSort(rows, scratch, low);
-    radixSort(rows, scratch, high);
-    pushTies(table, rows, { from: group.from, depth, high, low, groups });
+    if (turns.isOver) await turns.end();
+    const depth = await sharedDepth(table, rows, { from: group.depth, inSlices });
+    const prefixes = { depth, high, low };
+    await inSlices(rows.length, (from, to) => loadPrefixes(table, rows.subarray(from, to), prefixes));
+    if (await isAscending(rows, prefixes, inSlices)) continue;
+    await radixSort(rows, scratch, { words: low, inSlices });
+    await radixSort(rows, scratch, { words: high, inSlices });
+    await pushTies(table, rows, { from: group.from, ...prefixes, groups, turns });
   }
-  return dropOverwritten(table, order, { high, low });
+  return await dropOverwritten(table, order, { high, low, inSlices });
+}
+
+/** How many bytes all keys of a group share. */
+async function sharedDepth(
+  table: RowTable,
+  rows: Uint32Array,
+  { from: depth, inSlices }: { from: number; inSlices: InSlices },
+): Promise<number> {
+  const first = rows[0]!;
+  let shared = table.keyLength(first);
+  await inSlices(rows.length, (from, to) => {
+    shared = table.sharedLength(first, rows.subarray(from, to), [depth, shared]);
+  });
+  return shared;
 }
 
 /** Eight key bytes from `depth` on, as two big-endian halves. */
@@ -150,40 +186,65 @@ function loadPrefixes(
 }
 
 /** Stable sort of `rows` by `words[row]`, least significant digit first. */
-function radixSort(rows: Uint32Array, scratch: Uint32Array, words: Uint32Array): void {
+async function radixSort(
+  rows: Uint32Array,
+  scratch: Uint32Array,
+  { words, inSlices }: { words: Uint32Array; inSlices: InSlices },
+): Promise<void> {
   const digitBits = rows.length >= RADIX_WIDE_ROWS_MIN ? 16 : 8;
-  const mask = (1 << digitBits) - 1;
-  const counts = new Uint32Array(mask + 1);
+  const counts = new Uint32Array(1 << digitBits);
   let from = rows;
   let to = scratch.subarray(0, rows.length);
   for (let shift = 0; shift < 32; shift += digitBits) {
+    const digits = { words, shift, counts };
     counts.fill(0);
-    for (let i = 0; i < from.length; i++) counts[(words[from[i]!]! >>> shift) & mask]!++;
-    if (counts[(words[from[0]!]! >>> shift) & mask] === from.length) continue;
+    await inSlices(rows.length, (start, end) => countDigits(from.subarray(start, end), digits));
+    if (counts[words[from[0]!]! >>> shift & counts.length - 1] === rows.length) continue;
     let sum = 0;
-    for (let digit = 0; digit <= mask; digit++) {
+    for (let digit = 0; digit < counts.length; digit++) {
       const count = counts[digit]!;
       counts[digit] = sum;
       sum += count;
     }
-    for (let i = 0; i < from.length; i++) {
-      const row = from[i]!;
-      to[counts[(words[row]! >>> shift) & mask]!++] = row;
-    }
+    await inSlices(rows.length, (start, end) => moveByDigit(from.subarray(start, end), to, digits));
     [from, to] = [to, from];
   }
   if (from !== rows) rows.set(from);
 }
 
+/** The digit of each row's word, and how often it occurs or where its rows go. */
+interface Digits {
+  readonly words: Uint32Array;
+  readonly shift: number;
+  readonly counts: Uint32Array;
+}
+
+function countDigits(rows: Uint32Array, { words, shift, counts }: Digits): void {
+  const mask = counts.length - 1;
+  for (let i = 0; i < rows.length; i++) counts[words[rows[i]!]! >>> shift & mask]!++;
+}
+
+function moveByDigit(rows: Uint32Array, to: Uint32Array, { words, shift, counts }: Digits): void {
+  const mask = counts.length - 1;
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    to[counts[words[row]! >>> shift & mask]!++] = row;
+  }
+}
+
 /** Finds runs of rows that the prefixes do not tell apart, and plans what is left to do with them. */
-function pushTies(
+async function pushTies(
   table: RowTable,
   rows: Uint32Array,
-  ties: { from: number; depth: number; high: Uint32Array; low: Uint32Array; groups: Group[] },
-): void {
-  const { high, low, depth } = ties;
+  ties: { from: number; depth: number; high: Uint32Array; low: Uint32Array; groups: Group[]; turns: Turns },
+): Promise<void> {
+  const { high, low, depth, turns } = ties;
   const end = depth + 8;
-  for (let i = 0; i < rows.length;) {
+  for (let i = 0, sliceEnd = SLICE_ROWS; i < rows.length;) {
+    if (i >= sliceEnd) {
+      sliceEnd = i + SLICE_ROWS;
+      if (turns.isOver) await turns.end();
+    }
     const first = rows[i]!;
     let j = i + 1;
     let shortest = table.keyLength(first);
@@ -208,29 +269,38 @@ function pushTies(
 }
 
 /** Input that is in order already, as it often is, needs no sorting. */
-function isAscending(rows: Uint32Array, high: Uint32Array, low: Uint32Array): boolean {
-  for (let i = 1; i < rows.length; i++) {
-    const before = rows[i - 1]!;
-    const row = rows[i]!;
-    if (high[before]! > high[row]! || (high[before] === high[row] && low[before]! >= low[row]!)) return false;
-  }
-  return true;
+async function isAscending(
+  rows: Uint32Array,
+  { high, low }: { high: Uint32Array; low: Uint32Array },
+  inSlices: InSlices,
+): Promise<boolean> {
+  let isSo = true;
+  await inSlices(rows.length, (from, to) => {
+    for (let i = Math.max(1, from); i < to && isSo; i++) {
+      const before = rows[i - 1]!;
+      const row = rows[i]!;
+      isSo = high[before]! < high[row]! || (high[before] === high[row] && low[before]! < low[row]!);
+    }
+  });
+  return isSo;
 }
 
 /** Keeps the last arrival of each key. Equal keys went through the same groups, so their last prefixes are equal. */
-function dropOverwritten(
+async function dropOverwritten(
   table: RowTable,
   order: Uint32Array,
-  { high, low }: { high: Uint32Array; low: Uint32Array },
-): Uint32Array {
+  { high, low, inSlices }: { high: Uint32Array; low: Uint32Array; inSlices: InSlices },
+): Promise<Uint32Array> {
   let kept = 0;
-  for (let i = 0; i < order.length; i++) {
-    const row = order[i]!;
-    if (i + 1 < order.length) {
-      const next = order[i + 1]!;
-      if (high[row] === high[next] && low[row] === low[next] && table.compare(row, next, 0) === 0) continue;
+  await inSlices(order.length, (from, to) => {
+    for (let i = from; i < to; i++) {
+      const row = order[i]!;
+      if (i + 1 < order.length) {
+        const next = order[i + 1]!;
+        if (high[row] === high[next] && low[row] === low[next] && table.compare(row, next, 0) === 0) continue;
+      }
+      order[kept++] = row;
     }
-    order[kept++] = row;
-  }
+  });
   return order.subarray(0, kept);
 }

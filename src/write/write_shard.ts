@@ -99,7 +99,7 @@ export async function writeShard<T>(rows: RowSource<T>, options: WriteShardOptio
   const { bytesMax = 256 << 20, rowsMax } = options.memory ?? {};
   const events = new WriteEvents({ ...options, clock, isVectorOnly: options.value === undefined });
   const recording = recordingStore(store, false);
-  const collector = localCollector({ bytesMax, rowsMax }, scratch, { signal });
+  const collector = localCollector({ bytesMax, rowsMax }, scratch, { signal, clock });
   try {
     await events.observed(collectShard(rows, options)).pipeTo(collector.sink, { signal });
     const [built] = await buildShards(collector.threads((id) => id), {

@@ -333,7 +333,7 @@ class WriteRun<T> {
     const signal = this.#signal;
     const scratch = () => this.#openScratch();
     const workersMax = workerCount(workers, router?.shardCount ?? Infinity);
-    if (workersMax === 0) return localCollector(memory, scratch, { signal, pool: this.#pool });
+    if (workersMax === 0) return localCollector(memory, scratch, { signal, clock, pool: this.#pool });
     const { workerCollector } = await import("./workers/worker_collector.ts");
     return await workerCollector({
       ...{ workersMax, budget: workerBudget, memory, backend, scratch, clock, signal },

@@ -134,7 +134,7 @@ export function vectorRows(
     readonly metric: "cosine" | "l2" | "dot_product";
     readonly values?: readonly string[];
   },
-): SortedRows {
+): Promise<SortedRows> {
   const packer = new VectorCellPacker({ dim, metric });
   const rows = new ShardRows(0);
   const encoder = new TextEncoder();

@@ -29,7 +29,7 @@ async function build(
   const folder = await mkdtemp(join(tmpdir(), "shardyfusion-test-"));
   const scratch = await fileScratch(folder, "lance");
   try {
-    const built = await lancedbBackend(options).buildShard(vectorRows(vectors, options), {
+    const built = await lancedbBackend(options).buildShard(await vectorRows(vectors, options), {
       shardId: 0,
       store,
       prefix: PREFIX,

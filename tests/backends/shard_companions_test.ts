@@ -29,7 +29,7 @@ async function build(backend: Backend, store: ObjectStore): Promise<BuiltShard> 
   const shard = new ShardRows(0);
   shard.add({ ...packed(ROWS), shardId: 0, isPaid: false });
   try {
-    return await backend.buildShard(shard.sorted(), {
+    return await backend.buildShard(await shard.sorted(), {
       shardId: 0,
       store,
       prefix: PREFIX,

@@ -31,7 +31,7 @@ async function build(backend: Backend, rows: readonly Row[], folder: string, sig
     signal,
   };
   try {
-    const built = await backend.buildShard(shard.sorted(), target);
+    const built = await backend.buildShard(await shard.sorted(), target);
     const object = await store.get(`${target.prefix}/${backend.fileName}`);
     return { built, bytes: await object.bytes(), store };
   } catch (error) {

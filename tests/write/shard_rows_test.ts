@@ -57,7 +57,7 @@ test("ShardRows gives the same rows from memory, from runs and from both; the la
         shard.add({ ...packed(slice), shardId: 3, isPaid: false });
         if (spillAfter.includes(batch)) await shard.spill(() => scratch.openSpool());
       }
-      const sorted = shard.sorted();
+      const sorted = await shard.sorted();
       const want = expected(rows);
       deepEqual(await read(sorted), want);
       deepEqual(await read(sorted), want, "a second time");
@@ -81,7 +81,7 @@ test("ShardRows merges runs when there are many", { timeout: 60_000 }, async () 
       const [space] = readdirSync(folder);
       ok(readdirSync(join(folder, space!)).length <= 66);
     }
-    deepEqual(await read(shard.sorted()), expected(rows));
+    deepEqual(await read(await shard.sorted()), expected(rows));
   });
 });
 
@@ -104,7 +104,7 @@ test("ShardSinks stays under its ceiling by spilling", async () => {
       await writer.close();
       for (const shard of sinks.shards()) {
         const own = rows.filter((_, index) => Math.floor(index / 100) % 5 === shard.shardId);
-        deepEqual(await read(shard.sorted()), expected(own));
+        deepEqual(await read(await shard.sorted()), expected(own));
       }
       await sinks[Symbol.asyncDispose]();
     }
@@ -124,7 +124,7 @@ test("ShardRows keeps no file open for runs that wait", { timeout: 30_000 }, asy
       }
     }
     ok(readdirSync("/proc/self/fd").length < before + 10);
-    for (const shard of shards) equal((await read(shard.sorted())).length, 10);
+    for (const shard of shards) equal((await read(await shard.sorted())).length, 10);
   });
 });
 
@@ -142,7 +142,7 @@ test("P7 ShardRows refuses a run that the disk gave back changed", async () => {
       const bytes = readFileSync(path);
       bytes[Math.floor(flip * bytes.length)]! ^= 1;
       writeFileSync(path, bytes);
-      await rejects(read(shard.sorted()));
+      await rejects(shard.sorted().then(read));
     }
   });
 });

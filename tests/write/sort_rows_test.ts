@@ -2,6 +2,8 @@
 import { deepEqual } from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { systemClock } from "../../src/clock.ts";
+import { turnsOf } from "../../src/turns.ts";
 import { RowTable, sortRows } from "../../src/write/sort_rows.ts";
 import { packed, type Row } from "./packed.ts";
 
@@ -10,28 +12,28 @@ function expected(keys: readonly string[]): number[] {
   return [...last.entries()].sort(([left], [right]) => left < right ? -1 : 1).map(([, index]) => index);
 }
 
-function sortKeys(keys: readonly string[], perBatch: number): number[] {
+async function sortKeys(keys: readonly string[], perBatch: number): Promise<number[]> {
   const batches = [];
   for (let at = 0; at < keys.length; at += perBatch) {
     batches.push(packed(keys.slice(at, at + perBatch).map((key): Row => [key, "v"])));
   }
-  return [...sortRows(new RowTable(batches))];
+  return [...await sortRows(new RowTable(batches), turnsOf(systemClock()))];
 }
 
 const byteString = (unit: string, maxLength: number) =>
   fc.array(fc.integer({ min: 0, max: unit === "binary" ? 1 : 255 }), { maxLength })
     .map((bytes) => String.fromCharCode(...bytes));
 
-test("sortRows() orders any keys by their bytes and keeps the last arrival of each", () => {
+test("sortRows() orders any keys by their bytes and keeps the last arrival of each", async () => {
   for (const unit of ["binary", "any"]) {
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         fc.array(byteString(unit, 20), { maxLength: 400 }),
         fc.string({ maxLength: 30 }).map((text) => Buffer.from(text).toString("latin1")),
         fc.integer({ min: 1, max: 50 }),
-        (keys, prefix, perBatch) => {
+        async (keys, prefix, perBatch) => {
           const long = keys.map((key) => prefix + key);
-          deepEqual(sortKeys(long, perBatch), expected(long));
+          deepEqual(await sortKeys(long, perBatch), expected(long));
         },
       ),
       { numRuns: 150 },
@@ -39,7 +41,7 @@ test("sortRows() orders any keys by their bytes and keeps the last arrival of ea
   }
 });
 
-test("sortRows() orders many keys: radix sort over several levels", () => {
+test("sortRows() orders many keys: radix sort over several levels", async () => {
   let state = 1;
   const random = (below: number) => (state = (Math.imul(state, 48271) >>> 0) % 2147483647) % below;
   const makers: (() => string)[] = [
@@ -50,7 +52,7 @@ test("sortRows() orders many keys: radix sort over several levels", () => {
     () => "same",
   ];
   for (const make of makers) {
-    const keys = Array.from({ length: 20_000 }, make);
-    deepEqual(sortKeys(keys, 3000), expected(keys));
+    const keys = Array.from({ length: 70_000 }, make);
+    deepEqual(await sortKeys(keys, 3000), expected(keys));
   }
 });

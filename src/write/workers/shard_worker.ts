@@ -82,7 +82,7 @@ function begin(setup: WorkerSetup): Workplace {
   backend.catch(() => {}); // The first attempt says it.
   let space: Promise<ScratchSpace> | undefined;
   const scratch = (): Promise<ScratchSpace> => space ??= fileScratch(setup.scratchFolder, setup.runId);
-  const sinks = new ShardSinks(setup.memory, scratch, { signal, pool: new ArrayPool() });
+  const sinks = new ShardSinks(setup.memory, scratch, { signal, clock, pool: new ArrayPool() });
   const rows = sinks.getWriter();
   rows.closed.catch(() => {}); // A write that fails says so itself.
   return { backend, store: bridgedStore(setup.storeUrl, askStore), sinks, rows, scratch };
