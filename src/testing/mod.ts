@@ -1,8 +1,15 @@
 /**
  * For tests of programs that use this library: a clock that is moved by hand, a store that fails on purpose, a
- * simulation of programs that share a store over an unreliable network, and the recall of searches.
+ * simulation of programs that share a store over an unreliable network, the recall of searches, and the contract of
+ * shard engines for those who make one.
  * @module
  */
+export {
+  type BackendCheck,
+  backendContract,
+  BackendContractError,
+  type BackendContractOptions,
+} from "./backend_contract.ts";
 export {
   type Fault,
   type FaultPlan,

@@ -1,18 +1,16 @@
-// Judge: SQLite for the files, the fixtures' vectors for the page size, and the contract.
-import { deepEqual, equal, throws } from "node:assert/strict";
+// Judge: SQLite for the files, the fixtures' vectors for the page size. What all engines must do is in
+// backend_contract_test.ts.
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { nativeSqliteBackend } from "../../src/backends/native_sqlite_backend.ts";
 import { recommendPageSize } from "../../src/backends/page_size.ts";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
-import { backendContract } from "../contracts/backend_contract.ts";
+import { singleShard } from "../../src/routing/sharding.ts";
+import { memoryStore } from "../../src/stores/memory_store.ts";
+import { writeSnapshot } from "../../src/write/write_snapshot.ts";
 
 const vectors = JSON.parse(readFileSync(new URL("../fixtures/vectors/misc_vectors.json", import.meta.url), "utf8"));
-
-backendContract("sqliteBackend", () => sqliteBackend());
-backendContract("sqliteBackend with automatic page size", () => sqliteBackend({ pageSizeBytes: "auto" }));
-backendContract("sqliteBackend with 64 KiB pages", () => sqliteBackend({ pageSizeBytes: 65536 }));
-backendContract("nativeSqliteBackend", () => nativeSqliteBackend());
 
 test("recommendPageSize() agrees with the Python package", () => {
   for (const { p95_value_bytes, max_key_bytes, page_size } of vectors.recommend_page_size) {
@@ -34,4 +32,19 @@ test("sqliteBackend refuses wrong options and names them", () => {
     name: "native-sqlite",
     options: { pageSizeBytes: "auto", sidecar: false, guard: false },
   });
+});
+
+test("sqliteBackend and nativeSqliteBackend refuse files that were cut off", async () => {
+  for (const backend of [sqliteBackend(), nativeSqliteBackend()]) {
+    const store = memoryStore();
+    await writeSnapshot([1, 2], { store, backend, sharding: singleShard(), key: (id) => id, value: String });
+    const [shard] = (await Array.fromAsync(store.list("shards/"))).flat().filter(({ key }) => key.endsWith("shard.db"));
+    const bytes = await (await store.get(shard!.key)).bytes();
+    for (const length of [0, 50, 1000]) {
+      await rejects(async () => {
+        await using reader = await backend.openShard({ kind: "memory", bytes: bytes.slice(0, length) });
+        await reader.get(new Uint8Array(8));
+      }, ({ code }: { code?: string }) => ok(["CORRUPT_FILE", "DB_ADAPTER"].includes(code ?? "")) ?? true);
+    }
+  }
 });
