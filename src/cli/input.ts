@@ -13,6 +13,8 @@ const CHUNK_BYTES = 1 << 18;
 export interface Input {
   /** What errors call it: its path, or `stdin`. */
   readonly name: string;
+  /** Of a file that can be read at any place; undefined for what only comes once. */
+  readonly path?: string | undefined;
   readonly bytes: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** How much of it was read, from 0 to 1; null for what is no file of a known size. */
   fractionRead(): number | null;
@@ -45,7 +47,12 @@ export async function fileInput(path: string): Promise<Input> {
     cancel: () => file.close(),
   }, { highWaterMark: 0 });
   const isSized = entry.isFile() && entry.size > 0;
-  return { name: path, bytes, fractionRead: () => isSized ? Math.min(1, readBytes / entry.size) : null };
+  return {
+    name: path,
+    path: entry.isFile() ? path : undefined,
+    bytes,
+    fractionRead: () => isSized ? Math.min(1, readBytes / entry.size) : null,
+  };
 }
 
 /** The stdin of this process; not touched before it is read, as that would keep the process alive. */

@@ -1,15 +1,15 @@
 /**
- * From bytes of NDJSON or CSV to arrays of rows.
+ * From bytes of NDJSON, CSV, Arrow or Parquet to arrays of rows.
  * @module
  */
 import { CsvParseStream } from "@std/csv";
 import { TextLineStream } from "@std/streams";
 import { ConfigValidationError } from "../errors.ts";
 import { decodedText, type Input } from "./input.ts";
-import { csvRowOf, ndjsonRowOf, type Row, type RowShape } from "./row_shape.ts";
+import { columnsOf, csvRowOf, ndjsonRowOf, objectRowOf, type Row, type RowShape } from "./row_shape.ts";
 
 /** The formats of `--format`. */
-export const INPUT_FORMATS = Object.freeze(["ndjson", "csv"] as const);
+export const INPUT_FORMATS = Object.freeze(["ndjson", "csv", "arrow", "parquet"] as const);
 
 /** One of them. */
 export type InputFormat = typeof INPUT_FORMATS[number];
@@ -17,13 +17,15 @@ export type InputFormat = typeof INPUT_FORMATS[number];
 /** Chunks of so many rows: passing rows on one by one would cost more than reading them. */
 const ROWS_PER_ARRAY = 1000;
 
-/** The format that a file name stands for; NDJSON unless it ends in `.csv`. */
+/** The format that the end of a file name stands for; NDJSON where that says nothing. */
 export function formatOf(name: string): InputFormat {
-  return /\.csv$/i.test(name) ? "csv" : "ndjson";
+  if (/\.csv$/i.test(name)) return "csv";
+  if (/\.(?:arrows?|ipc|feather)$/i.test(name)) return "arrow";
+  return /\.parquet$/i.test(name) ? "parquet" : "ndjson";
 }
 
 /**
- * Reads rows. Holds about a thousand of them, however long the input is; blank lines are left out.
+ * Reads rows. Holds about a thousand of them, however long the input is, but for formats that come in larger parts; blank lines are left out.
  *
  * The stream fails with `ConfigValidationError` at the first row that cannot be read, naming its line.
  *
@@ -33,6 +35,7 @@ export function readRows(
   input: Input,
   { format, shape, signal }: { format: InputFormat; shape: RowShape; signal: AbortSignal },
 ): ReadableStream<Row[]> {
+  if (format === "arrow" || format === "parquet") return columnRows(input, { format, shape, signal });
   const text = decodedText(input.bytes, signal);
   if (format === "csv") {
     const records: ReadableStream<string[]> = text.pipeThrough(new CsvParseStream());
@@ -40,6 +43,35 @@ export function readRows(
   }
   const lines: ReadableStream<string> = text.pipeThrough(new TextLineStream());
   return rowArrays(lines, new NdjsonLines(input.name, shape));
+}
+
+/** Rows of formats that store columns; what reads them is loaded only then. */
+function columnRows(
+  input: Input,
+  { format, shape, signal }: { format: "arrow" | "parquet"; shape: RowShape; signal: AbortSignal },
+): ReadableStream<Row[]> {
+  const rowOf = objectRowOf(shape);
+  async function* rows(): AsyncGenerator<Row[], void, undefined> {
+    const arrays = format === "arrow"
+      ? (await import("./arrow_rows.ts")).arrowRows(input, signal)
+      : (await import("./parquet_rows.ts")).parquetRows(input, columnsOf(shape), signal);
+    for await (const array of arrays) {
+      for (let start = 0; start < array.length; start += ROWS_PER_ARRAY) {
+        yield array.slice(start, start + ROWS_PER_ARRAY).map(([row, where]) => rowOf(row, where));
+      }
+    }
+  }
+  const made = rows();
+  return new ReadableStream<Row[]>({
+    async pull(controller) {
+      const { value, done } = await made.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await made.return();
+    },
+  }, { highWaterMark: 0 });
 }
 
 /** Makes rows of what a parser gives, and knows where it is. */

@@ -7,12 +7,13 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import { jsonValue } from "../write/values.ts";
+import { type ColumnRow, jsonRowOf } from "./column_values.ts";
 import { columnOfText } from "../routing/key_text.ts";
 
 /** A row as `build` hands it on. */
 export interface Row {
   readonly key: Key;
-  readonly value: string;
+  readonly value: string | Uint8Array;
   /** What CEL sharding looks at, but for the key. */
   readonly columns: Readonly<Record<string, unknown>>;
 }
@@ -114,6 +115,44 @@ export function csvRowOf(shape: RowShape, header: readonly string[], where: Wher
   };
 }
 
+/**
+ * Makes rows of objects whose columns were read one by one. Bytes are keys (`raw`) and values as they are, and text in
+ * base64 where values are JSON.
+ *
+ * @throws {ConfigValidationError} from the function, naming the row: no such column, no such key.
+ */
+export function objectRowOf(shape: RowShape): (row: ColumnRow, where: Where) => Row {
+  const keyOf = keyReader(shape.keyEncoding);
+  const { value, keyColumn } = shape;
+  const celNames = Object.keys(shape.celColumns);
+  const render = jsonValue(value.kind === "json" ? value.columns : undefined);
+  return (row, where) => {
+    const key = column(row, keyColumn, where);
+    const picked = value.kind === "column" ? column(row, value.column, where) : null;
+    for (const name of value.kind === "json" ? value.columns : []) column(row, name, where);
+    return {
+      key: key instanceof Uint8Array ? bytesKey(key, shape.keyEncoding, where) : keyOf(key, where),
+      value: value.kind !== "column"
+        ? render(jsonRowOf(row))
+        : picked instanceof Uint8Array
+        ? picked
+        : textOf(picked, where),
+      columns: Object.fromEntries(celNames.map((name) => [name, column(row, name, where)])),
+    };
+  };
+}
+
+/** The columns that are read; undefined: all. */
+export function columnsOf({ keyColumn, value, celColumns }: RowShape): readonly string[] | undefined {
+  if (value.kind === "row") return undefined;
+  return [keyColumn, ...value.kind === "column" ? [value.column] : value.columns, ...Object.keys(celColumns)];
+}
+
+function bytesKey(key: Uint8Array, encoding: KeyEncoding | undefined, where: Where): Key {
+  if (encoding === undefined || encoding === "raw") return key;
+  throw new ConfigValidationError(`Cannot use bytes as the key of ${where()}: give --key-encoding raw`, "key");
+}
+
 function placeOf(header: readonly string[], name: string, where: Where): number {
   const at = header.indexOf(name);
   if (at < 0) throw missingColumn(name, header, where);
@@ -145,8 +184,8 @@ function mayBeRounded(value: JsonValue | undefined): boolean {
   return typeof value === "object" && value !== null;
 }
 
-function column(row: JsonObject, name: string, where: Where): JsonValue {
-  if (Object.hasOwn(row, name)) return row[name]!;
+function column<T>(row: Readonly<Record<string, T>>, name: string, where: Where): T {
+  if (Object.hasOwn(row, name)) return row[name] as T;
   throw missingColumn(name, Object.keys(row), where);
 }
 

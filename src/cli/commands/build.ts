@@ -1,5 +1,5 @@
 /**
- * `shardy build [INPUT]`: rows from NDJSON or CSV to a published snapshot.
+ * `shardy build [INPUT]`: rows from NDJSON, CSV, Arrow or Parquet to a published snapshot.
  * @module
  */
 import { sqliteBackend } from "../../backends/sqlite_backend.ts";
@@ -27,7 +27,7 @@ import { declareVectorOptions, type VectorPlan, vectorPlanOf } from "../vector_o
 export const buildCommand: CliCommand = {
   name: "build",
   usage: "[INPUT]",
-  summary: "Build a snapshot from NDJSON or CSV and publish it",
+  summary: "Build a snapshot from NDJSON, CSV, Arrow or Parquet and publish it",
   examples: [
     [
       "build cities.csv --key city --shards 4 --current-url ./data/cities/_CURRENT",
@@ -41,7 +41,10 @@ export const buildCommand: CliCommand = {
     command.argument("[INPUT]", "a file; absent or -: stdin")
       .option("--key <column>", "column of the keys (required)")
       .option("--value <column>", "column of the values, or json:col1,col2; default: the whole row")
-      .option("--format <format>", "ndjson or csv (with a header); default: by the name of the file, else ndjson")
+      .option(
+        "--format <format>",
+        "ndjson, csv (with a header), arrow or parquet; default: by the name of the file, else ndjson",
+      )
       .option("--shards <n>", "number of shards")
       .option("--keys-per-shard <n>", "rows per shard on average, instead of --shards")
       .option("--single-shard", "everything in one shard, instead of --shards")
