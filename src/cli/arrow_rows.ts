@@ -18,8 +18,8 @@ const MAGIC = "ARROW1";
 const MAGIC_BYTES = 8;
 
 /**
- * Reads streams, and files, which are streams with a frame around them. In memory is one batch, whose size whoever wrote
- * it chose.
+ * Reads streams, and files, which are streams with a frame around them. In memory is one batch, whose size whoever
+ * wrote it chose.
  */
 export async function* arrowRows(input: Input, signal: AbortSignal): RowArrays {
   const arrow = await imported("apache-arrow", () => import("apache-arrow"));

@@ -23,8 +23,8 @@ interface ByteSource {
 }
 
 /**
- * Reads the columns that are wanted. In memory is one group of rows, whose size whoever wrote the file chose; what comes
- * over stdin is kept whole, as the description of a file stands at its end.
+ * Reads the columns that are wanted. In memory is one group of rows, whose size whoever wrote the file chose; what
+ * comes over stdin is kept whole, as the description of a file stands at its end.
  *
  * @param columns Undefined: all of them.
  */

@@ -25,7 +25,8 @@ export function formatOf(name: string): InputFormat {
 }
 
 /**
- * Reads rows. Holds about a thousand of them, however long the input is, but for formats that come in larger parts; blank lines are left out.
+ * Reads rows. Holds about a thousand of them, however long the input is, but for formats that come in larger parts;
+ * blank lines are left out.
  *
  * The stream fails with `ConfigValidationError` at the first row that cannot be read, naming its line.
  *
