@@ -221,6 +221,9 @@ function shardInfos({ manifest }: Run): unknown[] {
       minKey: jsonKey(row?.min_key),
       maxKey: jsonKey(row?.max_key),
       dbUrl: row?.db_url ?? null,
+      // The Python package records neither.
+      guardBytes: null,
+      sidecarBytes: null,
     };
   });
 }
