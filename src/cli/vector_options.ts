@@ -80,6 +80,7 @@ export async function vectorPlanOf(options: OptionTexts): Promise<VectorPlan | n
     return null;
   }
   if (strategy === undefined) refuse(SHARDING, options, "needs --sharding");
+  refuse(["--backend", "--slatedb-settings"], options, "is not for --vector");
   const dim = integerOption(options, "--vector-dim", 1);
   if (dim === undefined) throw new UsageError("Missing option '--vector-dim'.");
   const metric = choiceOption(options, "--vector-metric", ["cosine", "l2"]) ?? "cosine";

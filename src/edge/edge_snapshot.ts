@@ -2,6 +2,7 @@
  * Opens snapshots at the edge, with as little code as possible.
  * @module
  */
+import type { ShardOpener } from "../backends/backend.ts";
 import { edgeSqlite } from "../backends/edge_sqlite.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { nonEmptyString, objectOf, optional } from "../option_fields.ts";
@@ -26,6 +27,11 @@ export interface EdgeReaderOptions extends ReaderOptions {
    * makes a bundle larger. Default: none.
    */
   readonly routers?: readonly RouterMaker[] | undefined;
+  /**
+   * What reads the shards where they are not of SQLite: `slatedbReader()` from `./backends/slatedb-reader`, which makes
+   * a bundle larger. Default: SQLite.
+   */
+  readonly backend?: ShardOpener | undefined;
 }
 
 const parts: ReaderParts = {
@@ -44,7 +50,10 @@ const parts: ReaderParts = {
     const name = own?.backend?.name ?? "sqlite";
     // Of one layout: sqlite, native-sqlite, sqlite-vec.
     if (/sqlite/.test(name)) return edgeSqlite;
-    throw needsMore(`shards of the engine "${name}"`);
+    throw needsMore(
+      `shards of the engine "${name}"`,
+      name === "slatedb" ? " or give { backend: slatedbReader() }" : "",
+    );
   },
   openAccess: (_, means) => rangeAccess(means),
   manifestsOf: objectManifestReader,
@@ -60,6 +69,7 @@ const checks = {
   ...readerChecks,
   access: optional(oneOf("auto", "range")),
   pin: optional(nonEmptyString),
+  backend: optional(objectOf("what reads shards, such as slatedbReader()", "openShard")),
   routers: optional(objectOf("an array such as [celRouting]", "length")),
 };
 
@@ -67,7 +77,7 @@ const checks = {
  * Opens the snapshot that is current now, or the pinned one, for lookups by key.
  *
  * The same reader as the package's own `openSnapshot`, less what would make a bundle large: it reads SQLite shards of
- * snapshots with hash sharding (with `routers` also others), over ranges; no scans, no borrowed shards, no events, no
+ * snapshots with hash sharding (with `backend` and `routers` also others), over ranges; no scans, no borrowed shards, no events, no
  * whole files, no older snapshot in the place of a damaged one, and manifests are read whole, of however many shards.
  * It sends two GETs: one for the pointer, one for the manifest.
  *

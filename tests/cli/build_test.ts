@@ -221,3 +221,28 @@ test("shardy build of 100,000 rows keeps them all", async () => {
     );
   });
 });
+
+test("shardy build --backend slatedb makes shards that get and verify read; wrong settings publish nothing", async () => {
+  await withSeries(async (on, folder) => {
+    const slatedb = ["--backend", "slatedb", "--slatedb-settings", '{"compression_codec":"Lz4","wal_enabled":true}'];
+    const built = await on(["build", "--key", "id", "--shards", "2", "--quiet", ...slatedb], NDJSON);
+    equal(built.exitCode, 0, built.stderr);
+    equal(await valueOf(on, "2"), '{"id": 2, "name": "Grace \\u00e9", "n": 1.50}');
+    equal(await valueOf(on, "4"), null);
+    const verified = await on(["verify"]);
+    equal(verified.exitCode, 0, verified.stdout + verified.stderr);
+    const files = await readdir(join(folder, "series", "shards"), { recursive: true });
+    ok(files.some((file) => /compacted\/.*\.sst$/.test(file)) && !files.some((file) => file.endsWith("shard.db")));
+    const wrong: [string[], RegExp][] = [
+      [["--backend", "slatedb", "--slatedb-settings", '{"default_ttl":1}'], /default_ttl/],
+      [["--backend", "slatedb", "--page-size", "8192"], /--page-size is not for/],
+      [["--slatedb-settings", "{}"], /needs --backend slatedb/],
+      [["--backend", "rocksdb"], /sqlite.*slatedb/],
+    ];
+    for (const [options, message] of wrong) {
+      const { exitCode, stderr } = await on(["build", "--key", "id", "--shards", "2", ...options], NDJSON);
+      equal(exitCode, 2);
+      match(stderr, message);
+    }
+  });
+});

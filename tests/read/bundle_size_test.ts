@@ -14,6 +14,9 @@ const GZIP_BYTES_MAX = 28_700;
 /** What routing by CEL may add to it. */
 const CEL_GZIP_BYTES_MAX = 30_000;
 
+/** What reading SlateDB's shards may add to it. */
+const SLATEDB_GZIP_BYTES_MAX = 9_300;
+
 /** Bundles a module as a caller's build would, with what it imports from `node:` left outside. */
 async function bundled(contents: string): Promise<{ text: string; inputs: string[]; outside: string[] }> {
   const { outputFiles, metafile } = await esbuild.build({
@@ -63,6 +66,20 @@ test("./reader with ./routing/cel has at most 30 kB gzipped more", async (t) => 
   deepEqual(withCel!.inputs.filter((path) => /node_modules|hash-wasm|valibot|@aws-sdk/.test(path)), []);
   ok(withCel!.inputs.some((path) => path.endsWith("src/cel/parser.ts")), "the bundle has the expressions");
   ok(celBytes! - plainBytes! <= CEL_GZIP_BYTES_MAX, `${celBytes! - plainBytes!} bytes gzipped more`);
+});
+
+test("./reader with ./backends/slatedb-reader has at most 9.3 kB gzipped more", async (t) => {
+  t.after(() => esbuild.stop());
+  const [plain, withSlate] = await Promise.all(
+    ["", 'export { slatedbReader } from "./src/backends/slatedb_shard_reader.ts";'].map(
+      (more) => bundled(`export { httpStore, openSnapshot } from "./src/edge/mod.ts"; ${more}`),
+    ),
+  );
+  const [plainBytes, slateBytes] = [plain!, withSlate!].map(({ text }) => gzipSync(text, { level: 9 }).byteLength);
+  t.diagnostic(`${slateBytes! - plainBytes!} bytes gzipped more`);
+  deepEqual(withSlate!.outside, [], "what is imported from outside");
+  deepEqual(withSlate!.inputs.filter((path) => /node_modules|hash-wasm|valibot|@aws-sdk/.test(path)), []);
+  ok(slateBytes! - plainBytes! <= SLATEDB_GZIP_BYTES_MAX, `${slateBytes! - plainBytes!} bytes gzipped more`);
 });
 
 test("openSnapshot() of the package loads what routes by CEL only for snapshots that need it", async (t) => {

@@ -2,6 +2,8 @@
  * `shardy build [INPUT]`: rows from NDJSON, CSV, Arrow or Parquet to a published snapshot.
  * @module
  */
+import type { Backend } from "../../backends/backend.ts";
+import { slatedbBackend } from "../../backends/slatedb_backend.ts";
 import { sqliteBackend } from "../../backends/sqlite_backend.ts";
 import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { ConfigValidationError } from "../../errors.ts";
@@ -54,6 +56,8 @@ export const buildCommand: CliCommand = {
       .option("--infer-routing-values", "a shard for each value of the expression that occurs")
       .option("--cel-nul <rule>", "texts with a NUL in such columns: refuse (default), or cut them there")
       .option("--key-encoding <encoding>", "u64be, u32be, utf8 or raw; default: by the first key, for CSV utf8")
+      .option("--backend <engine>", "what shards are made of: sqlite (default) or slatedb")
+      .option("--slatedb-settings <json>", 'SlateDB\'s own settings, such as {"compression_codec":"Zstd"}')
       .option("--page-size <bytes>", "page size of the shards: 4096 (default) to 65536, or auto")
       .option("--memory-bytes <n>", "rows kept in memory before they go to disk (512 MiB)")
       .option("--rows-per-second <n>", "limit over all shards together")
@@ -139,9 +143,6 @@ function writeOptionsOf(options: OptionTexts, vectors: VectorPlan | null): Write
   const rowsPerSecond = numberOption(options, "--rows-per-second");
   const bytesPerSecond = numberOption(options, "--bytes-per-second");
   const isLimited = rowsPerSecond !== undefined || bytesPerSecond !== undefined;
-  const pageSizeBytes = textOption(options, "--page-size") === "auto"
-    ? "auto"
-    : integerOption(options, "--page-size", 1);
   const sharding = vectors?.sharding ?? shardingOf(options);
   return {
     sharding,
@@ -149,8 +150,7 @@ function writeOptionsOf(options: OptionTexts, vectors: VectorPlan | null): Write
     value: vectors?.isVectorOnly ? undefined : (row) => row.value,
     columns: sharding.kind === "cel" ? (row) => row.columns : undefined,
     keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
-    backend: sqliteBackend({ pageSizeBytes }),
-    ...vectors?.write,
+    ...(vectors?.write ?? { backend: backendOf(options) }),
     memory: bytesMax === undefined ? undefined : { bytesMax },
     rateLimit: isLimited ? { rowsPerSecond, bytesPerSecond } : undefined,
     runId: textOption(options, "--run-id"),
@@ -159,6 +159,17 @@ function writeOptionsOf(options: OptionTexts, vectors: VectorPlan | null): Write
     custom: customOf(textOption(options, "--custom")),
     ...publishOptionsOf(options),
   };
+}
+
+function backendOf(options: OptionTexts): Backend {
+  const settings = textOption(options, "--slatedb-settings");
+  const pageSize = textOption(options, "--page-size");
+  if (choiceOption(options, "--backend", ["sqlite", "slatedb"]) === "slatedb") {
+    if (pageSize !== undefined) throw new UsageError("--page-size is not for --backend slatedb");
+    return slatedbBackend({ settings });
+  }
+  if (settings !== undefined) throw new UsageError("--slatedb-settings needs --backend slatedb");
+  return sqliteBackend({ pageSizeBytes: pageSize === "auto" ? "auto" : integerOption(options, "--page-size", 1) });
 }
 
 function shardingOf(options: OptionTexts): Sharding {
