@@ -77,9 +77,9 @@ const checks = {
  * Opens the snapshot that is current now, or the pinned one, for lookups by key.
  *
  * The same reader as the package's own `openSnapshot`, less what would make a bundle large: it reads SQLite shards of
- * snapshots with hash sharding (with `backend` and `routers` also others), over ranges; no scans, no borrowed shards, no
- * events, no whole files, no older snapshot in the place of a damaged one, and manifests are read whole, of however many
- * shards.
+ * snapshots with hash sharding (with `backend` and `routers` also others), over ranges; no scans, no borrowed shards,
+ * no events, no whole files, no older snapshot in the place of a damaged one, and manifests are read whole, of however
+ * many shards.
  * It sends two GETs: one for the pointer, one for the manifest.
  *
  * @throws as the package's own `openSnapshot`.
