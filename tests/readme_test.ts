@@ -1,11 +1,15 @@
 // The README's examples, run as printed: each code block is a program of its own.
 import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { hashSharding, jsonValue, memoryStore, writeSnapshot } from "../mod.ts";
 import type { ObjectStore } from "../src/stores/store.ts";
+import { measured } from "./metrics/event_table.ts";
+import { startOtlpReceiver } from "./metrics/otlp_receiver.ts";
 import { startCountingProxy } from "./servers/counting_proxy.ts";
 import { bundleWorker, startMiniflareBucket } from "./servers/miniflare.ts";
 
@@ -18,6 +22,15 @@ function run(folder: string, program: string): string {
   writeFileSync(file, program);
   const args = "Deno" in globalThis ? ["run", "-A", "--no-check", file] : [file];
   return execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+}
+
+/** The same without stopping this process meanwhile, with more in the environment. */
+async function runWith(folder: string, program: string, environment: Record<string, string>): Promise<void> {
+  const file = `${folder}/example.ts`;
+  writeFileSync(file, program);
+  const args = "Deno" in globalThis ? ["run", "-A", "--no-check", file] : [file];
+  const env = { ...process.env, ...environment };
+  await promisify(execFile)(process.execPath, args, { cwd: folder, env, timeout: 60_000 });
 }
 
 // Inside the checkout, so that the package's name leads to it; `data/` is not part of it.
@@ -59,6 +72,46 @@ test("docs/cel_sharding.md: the program runs as printed", () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test("docs/observability.md: Prometheus and the log show what is printed", () => {
+  const page = readFileSync(`${root}docs/observability.md`, "utf8");
+  const [program] = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!);
+  mkdirSync(folder, { recursive: true });
+  try {
+    const printed = run(folder, program!);
+    const [, metrics] = /```text\n(.*?)```/s.exec(page)!;
+    ok(printed.includes(`\n${metrics}`), printed);
+    const [, sample] = /```json\n(.*?)\n```/s.exec(page)!;
+    const lines = printed.split("\n").filter((line) => line.startsWith("{"));
+    const completed = lines.map((line) => JSON.parse(line)).find(({ event }) => event === "write.completed");
+    const expected = JSON.parse(sample!);
+    deepEqual(Object.keys(completed), Object.keys(expected));
+    deepEqual([completed.level, completed.rows_written], [expected.level, expected.rows_written]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("docs/observability.md: OpenTelemetry exports metrics and spans to where the environment says", async () => {
+  const page = readFileSync(`${root}docs/observability.md`, "utf8");
+  const [, program, ...others] = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!);
+  equal(others.length, 0);
+  mkdirSync(folder, { recursive: true });
+  await using receiver = await startOtlpReceiver();
+  try {
+    await runWith(folder, program!, { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  const spans = receiver.scopes.flatMap(({ spans = [] }) => spans.map(({ name }) => name));
+  for (const name of ["write", "shard", "publish", "get", "store.get", "store.get_ranges"]) {
+    ok(spans.includes(`shardyfusion.${name}`), name);
+    ok(page.includes(`| \`shardyfusion.${name}\``), name);
+  }
+  const metrics = receiver.scopes.flatMap(({ metrics = [] }) => metrics.map(({ name }) => name));
+  ok(metrics.includes("shardyfusion.writes_completed") && metrics.includes("shardyfusion.reader_get_duration"));
+  for (const { prometheus, otel } of measured) ok(page.includes(`\`${prometheus}\``) && page.includes(`\`${otel}\``));
 });
 
 function bundled(program: string): string {
