@@ -1,6 +1,6 @@
 // The README's examples, run as printed: each code block is a program of its own.
 import { deepEqual, equal, match, notEqual, ok } from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
@@ -55,6 +55,29 @@ test("docs/adding_a_writer.md: the writer runs as printed", () => {
     equal(others.length, 0);
     const winners = "0: attempt 1, 1: attempt 0, 2: attempt 0, 3: attempt 0";
     equal(run(folder, program!), `${winners}\nperson 42\n0\n`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("docs/adding_a_backend.md: the engine runs as printed, and keeps the contract", { timeout: 60_000 }, () => {
+  const page = readFileSync(`${root}docs/adding_a_backend.md`, "utf8");
+  mkdirSync(folder, { recursive: true });
+  try {
+    const files = [...page.matchAll(/```ts\n\/\/ (\w+\.ts)\n(.*?)```/gs)];
+    for (const [, name, text] of files) writeFileSync(`${folder}/${name}`, text!);
+    deepEqual(files.map(([, name]) => name), ["text_backend.ts", "text_backend_test.ts", "main.ts"]);
+    const [name, rows, refusal] = run(folder, files[2]![2]!).trim().split("\n");
+    deepEqual([name, rows], ["Grace", "3 rows, 0 problems"]);
+    match(refusal!, /^Cannot read shards of the engine "text": pass it as the option `backend`/);
+    const file = `${folder}/text_backend_test.ts`;
+    const { NODE_TEST_CONTEXT: _, ...others } = process.env;
+    const env = { ...others, NO_COLOR: "1" };
+    const args = "Deno" in globalThis ? ["test", "-A", file] : "Bun" in globalThis ? ["test", file] : ["--test", file];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, env, encoding: "utf8" });
+    const told = stdout + stderr;
+    equal(status, 0, told);
+    match(told, /\b15 pass|pass 15/);
   } finally {
     rmSync(folder, { recursive: true });
   }

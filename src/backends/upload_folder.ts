@@ -1,5 +1,5 @@
 /**
- * Uploads files of a folder on disk into the folder of a shard's attempt.
+ * Uploads what a shard is made of into the folder of its attempt: files of a folder on disk, or bytes.
  * @module
  */
 import { createDigest } from "../bytes/fast_digest.ts";
@@ -45,6 +45,23 @@ export async function uploadFolder(
     objects.push({ name, sizeBytes, xxh3: digest.hex(), rotatedBytes: 0 });
   }
   return objects;
+}
+
+/**
+ * Uploads one object of a shard that is in memory; gives how to recognise it.
+ *
+ * @param name Below the shard's folder.
+ * @throws {PreconditionFailedError} when it is there already; the store's errors.
+ */
+export async function putObject(
+  { store, prefix, signal }: Pick<ShardTarget, "store" | "prefix" | "signal">,
+  name: string,
+  bytes: Uint8Array,
+): Promise<ObjectDigest> {
+  await store.put(`${prefix}/${name}`, bytes, { precondition: { ifNoneMatch: "*" }, signal });
+  const digest = await createDigest();
+  digest.update(bytes);
+  return { name, sizeBytes: bytes.length, xxh3: digest.hex(), rotatedBytes: 0 };
 }
 
 /** Removes what a failed build has uploaded; what cannot be removed is left to clean-ups. */
