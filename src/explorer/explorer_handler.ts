@@ -77,10 +77,8 @@ export function explorerHandler(options: ExplorerOptions): ExplorerHandler {
   const { store, pointerKey, resolveStore, manifestStore } = place;
   const manifests = manifestStore ?? objectManifestReader(store, { pointerKey, resolveStore, open: openManifest });
   const explorer = { place, manifests: knownManifests(manifests), tracer: new Tracer(place), assets: pageAssets() };
-  return (request) => mayBeOurs(request.url) ? answer(explorer, request) : NOT_OURS;
+  return (request) => mayBeOurs(request.url) ? answer(explorer, request) : Promise.resolve(null);
 }
-
-const NOT_OURS = Promise.resolve(null);
 
 /** Said of every request that the server gets, so it costs next to nothing. */
 function mayBeOurs(url: string): boolean {
@@ -179,8 +177,18 @@ function unauthorised(request: Request): Response {
   return errorAnswer(request, { status: 401, code: "UNAUTHORIZED", message: "The token is missing or wrong", headers });
 }
 
+function report({ onError }: ExplorerPlace, error: unknown, request: Request): void {
+  try {
+    onError?.(error, request);
+  } catch {
+    // An answer does not depend on who listens.
+  }
+}
+
 /** What went wrong, as far as it is anybody's business. */
 function failure(request: Request, error: unknown, { place }: Explorer): Response {
+  const isFault = !(error instanceof ConfigValidationError || error instanceof PublishConflictError);
+  if (isFault && !request.signal.aborted) report(place, error, request);
   if (!(error instanceof ShardyfusionError)) {
     const message = "Something went wrong in the server";
     return errorAnswer(request, { status: 500, code: "INTERNAL", message });

@@ -27,6 +27,8 @@ export interface ExplorerOptions {
   readonly readToken?: string | undefined;
   /** What the page calls the series. Default: the last part of the store's URL. */
   readonly title?: string | undefined;
+  /** Is told of what clients are not told: failures of the store, damage. */
+  readonly onError?: ((error: unknown, request: Request) => void) | undefined;
   /** Time, for tests. */
   readonly clock?: Clock | undefined;
 }
@@ -52,6 +54,7 @@ const CHECKS = {
   token: anything,
   readToken: anything,
   title: optional(nonEmptyString),
+  onError: optional(anyFunction),
   clock: optional(objectOf("a clock", "nowMicros", "monotonicMs", "sleep")),
 };
 

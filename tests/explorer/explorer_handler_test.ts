@@ -201,7 +201,8 @@ test("explorerHandler() names neither the folder of a series nor a token in any 
   try {
     const store = await published(count(300), { store: fsStore(join(folder, "numbers")) });
     await using reader = await openSnapshot({ store, access: "range" });
-    const handler = explorerHandler({ reader, store, token: TOKEN });
+    const errors: unknown[] = [];
+    const handler = explorerHandler({ reader, store, token: TOKEN, onError: (error) => errors.push(error) });
     equal((await asked(handler, "/ui/snapshot")).data.title, "numbers");
     const paths = [
       "/ui/snapshot",
@@ -218,6 +219,7 @@ test("explorerHandler() names neither the folder of a series nor a token in any 
       const text = await answer.text() + JSON.stringify([...answer.headers]);
       doesNotMatch(text, /secret|file:|roll-back-token|\/tmp\//, path);
     }
+    match(String(errors[0]), /shard\.db/);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

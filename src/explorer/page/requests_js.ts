@@ -101,7 +101,7 @@ function placeOf({ what, name, firstPage, pageCount, offset }) {
     const last = firstPage + pageCount - 1;
     return pageCount === 1 ? "page " + count(firstPage) : "pages " + count(firstPage) + " to " + count(last);
   }
-  if (offset === null) return what === "object" ? name : "the whole";
+  if (offset === null) return what === "object" ? name : "whole object";
   return name + " from " + count(offset);
 }
 `;

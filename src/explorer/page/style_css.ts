@@ -229,6 +229,8 @@ dialog .wrong:empty { display: none; }
   .way { grid-template-columns: minmax(0, 1fr); gap: 22px; }
   .step:nth-child(4) { grid-column: auto; }
   .step + .step::before, .step:nth-child(4)::before { content: "↓"; left: 2px; top: -21px; }
+  h1 { flex: 1 1 80px; }
+  #headline { order: 1; flex-basis: 100%; }
   .wide { display: none; }
   #figures { grid-template-columns: 1fr 1fr; }
   .bar-cell, .bar-head { display: none; }
@@ -236,6 +238,6 @@ dialog .wrong:empty { display: none; }
   .slash { display: none; }
 }
 @media (prefers-reduced-motion: no-preference) {
-  .bar .fill, .choice span { transition: opacity 0.12s, background-color 0.12s; }
+  .bar .fill { transition: opacity 0.12s; }
 }
 `;
