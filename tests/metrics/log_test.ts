@@ -1,8 +1,8 @@
 // Judge: WIRE_FORMATS 23.3, lines written by hand, and what console is given.
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
-import type { ShardyfusionEvent } from "../../mod.ts";
-import { logEvents } from "../../src/metrics/log.ts";
+import { ConfigValidationError, ShardWriteError, type ShardyfusionEvent } from "../../mod.ts";
+import { logEvents, logFailure } from "../../src/metrics/log.ts";
 import { ManualClock } from "../../src/testing/mod.ts";
 import { scenarios } from "./event_scenarios.ts";
 import { eventTable } from "./event_table.ts";
@@ -18,6 +18,31 @@ test("logEvents() writes time, level, logger and event, then the payload, on one
     '"event":"write.shard.retried","elapsed_ms":7,"db_id":3,"attempt":1,"backoff_s":0.5}',
     '{"timestamp":"2026-11-21T02:03:04.567Z","level":"INFO","logger":"shardyfusion.vector.reader",' +
     '"event":"vector.reader.closed"}',
+  ]);
+});
+
+test("logFailure() writes severity and error, with the level that the severity has in the Python package", () => {
+  const lines: string[] = [];
+  const write = (line: string): void => void lines.push(line);
+  const clock = new ManualClock(Date.UTC(2026, 10, 21) * 1000);
+  const event = "write.failed";
+  const passing = new ShardWriteError("Cannot write shard 3", [3]);
+  logFailure(write, passing, { event, clock });
+  logFailure(write, new ConfigValidationError('Cannot use "a"', "a"), { event, clock, fields: { "run_id": "run" } });
+  logFailure(write, passing, { event, clock, severity: "critical" });
+  logFailure(write, new TypeError("GET https://me:pw@host/?sig=00ff"), { event: "failed", clock });
+  logFailure(write, "password=hunter2", { event, clock });
+  const head = (level: string) => `{"timestamp":"2026-11-21T00:00:00.000Z","level":"${level}",`;
+  const tail = '"logger":"shardyfusion.write","event":"write.failed",';
+  const shard = String.raw`"error":"ShardWriteError(\"Cannot write shard 3\")"}`;
+  deepEqual(lines, [
+    `${head("WARNING")}${tail}"severity":"transient",${shard}`,
+    head("ERROR") + tail +
+    String.raw`"severity":"error","error":"ConfigValidationError(\"Cannot use \\\"a\\\"\")","run_id":"run"}`,
+    `${head("CRITICAL")}${tail}"severity":"critical",${shard}`,
+    `${head("ERROR")}"logger":"shardyfusion","event":"failed","severity":"error",` +
+    String.raw`"error":"TypeError(\"GET https://***@host/?sig=***\")"}`,
+    `${head("ERROR")}${tail}"severity":"error","error":"password=***"}`,
   ]);
 });
 
