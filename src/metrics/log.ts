@@ -1,5 +1,6 @@
 /**
- * Events and failures as lines of JSON, for whatever collects a program's log. Nothing is logged unless this is asked for.
+ * Events and failures as lines of JSON, for whatever collects a program's log. Nothing is logged unless this is asked
+ * for.
  * @module
  */
 import { type Clock, systemClock } from "../clock.ts";
