@@ -2,6 +2,7 @@
  * Databases that SlateDB itself made, and what it read from them (tests/fixtures/slatedb/make_databases.py).
  * @module
  */
+import { CorruptFileError, ObjectNotFoundError } from "../../src/errors.ts";
 import type { SlateDatabase } from "../../src/slatedb/database.ts";
 import type { DatabaseFolder } from "../../src/slatedb/folder.ts";
 import { PagePool } from "../../src/read/page_pool.ts";
@@ -55,8 +56,11 @@ export function folderOf(files: Files, { cacheBytes = 1 << 26, gapBytes = 0, nam
     },
     read(name, { offset, lengthBytes }) {
       asked.push(name);
-      const bytes = files.get(name)!;
-      if (offset + lengthBytes > bytes.length) throw new TypeError(`${name} is shorter`);
+      const bytes = files.get(name);
+      if (bytes === undefined) {
+        throw new ObjectNotFoundError(`Cannot find "${name}"`, { url: `memory:///made/${name}` });
+      }
+      if (offset + lengthBytes > bytes.length) throw new CorruptFileError(`Cannot read "${name}" so far`, offset);
       return Promise.resolve(bytes.slice(offset, offset + lengthBytes));
     },
     gapBytesMax: () => gapBytes,
