@@ -10,6 +10,7 @@ import { explorerHandler, type ExplorerOptions } from "../../src/explorer/explor
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { celSharding } from "../../src/routing/mod.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
+import { giantSeries, KEYS } from "../read/giant_series.ts";
 import { count, published } from "../read/small_snapshots.ts";
 
 const ORIGIN = "http://localhost:8080";
@@ -235,6 +236,17 @@ test("explorerHandler() shows a series of a store that can only be read, but no 
   equal((await asked(handler, "/ui/trace?key=3")).data.value.text, "<3>");
   equal((await asked(handler, "/ui/snapshot")).data.shards.length, 3);
   equal((await asked(handler, "/ui/rollback", rollBackTo("a", "b"))).status, 404);
+});
+
+test("explorerHandler() shows snapshots of so many shards that they are not listed, and looks keys up in them", async () => {
+  const { store } = await giantSeries(10_500);
+  const { handler } = await explorerOf(store);
+  const { data } = await asked(handler, "/ui/snapshot");
+  deepEqual([data.shards, data.shardCount, data.access], [null, 10_500, "range"]);
+  const trace = (await asked(handler, `/ui/trace?key=${KEYS[3]}`)).data;
+  deepEqual([trace.value.text, trace.ranged.error], [`<${KEYS[3]}>`, null]);
+  ok(trace.ranged.opening.length > 0 && trace.ranged.way.steps.length > 0);
+  equal((await asked(handler, "/ui/history")).data.entries[0].shardCount, 10_500);
 });
 
 test("explorerHandler() answers any path and query without failing, and bad keys with 400", async () => {

@@ -7,6 +7,7 @@ import { memoryStore, openSnapshot, writeSnapshot } from "../../mod.ts";
 import type { ExplorerOptions } from "../../src/explorer/explorer_handler.ts";
 import { celSharding } from "../../src/routing/mod.ts";
 import { hashSharding } from "../../src/routing/sharding.ts";
+import { giantSeries, KEYS } from "../read/giant_series.ts";
 import { count, published } from "../read/small_snapshots.ts";
 import { type Browser, findChromium, openBrowser, type Page } from "./browser.ts";
 import { served } from "./served_explorer.ts";
@@ -167,6 +168,51 @@ test("explorer: a token for reading is asked for once", async (t) => {
   });
 });
 
+/** Texts whose colour is too near to what is behind them: less than 4.5 to 1, as WCAG 2 counts. */
+const FAINT_TEXTS = `(() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const channel = (value) => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((value) => channel(value / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at !== null; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (parts(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const faint = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node !== null; node = texts.nextNode()) {
+    const element = node.parentElement;
+    if (node.data.trim() === "" || element.getClientRects().length === 0) continue;
+    const style = getComputedStyle(element);
+    const colour = element instanceof SVGElement ? style.fill : style.color;
+    const [one, other] = [light(colour), light(behind(element))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) faint.push(node.data.slice(0, 30) + " " + ratio.toFixed(2));
+  }
+  return faint;
+})()`;
+
+test("explorer: every text can be read in both themes", async (t) => {
+  const store = memoryStore();
+  for (const rows of [1000, 2000]) await published(count(rows), { store });
+  await using reader = await openSnapshot({ store });
+  await withPage(t, { reader, store, token: TOKEN }, async (page) => {
+    await page.waitFor(`document.querySelectorAll(".entry").length === 2`);
+    await lookUp(page, "5");
+    for (const theme of ["light", "dark"] as const) {
+      await page.setColorScheme(theme);
+      deepEqual(await page.read(FAINT_TEXTS), [], theme);
+    }
+    await page.click(".entry button");
+    deepEqual(await page.read(FAINT_TEXTS), []);
+  });
+});
+
 test("explorer: dark by the system's wish or by the button, and remembered", async (t) => {
   const store = await published(count(100));
   await using reader = await openSnapshot({ store });
@@ -219,6 +265,19 @@ test("explorer: fits a phone, and everything that can be used has a name", async
     for (const role of ["button", "textbox", "radio", "slider", "table"]) {
       ok(controls.some((control) => control.role === role), role);
     }
+  });
+});
+
+test("explorer: without a list of shards the rest is there", async (t) => {
+  const { store } = await giantSeries(10_500);
+  await using reader = await openSnapshot({ store });
+  await withPage(t, { reader, store }, async (page) => {
+    await page.waitFor(`/10,500/.test(document.querySelector("#figures").innerText)`);
+    match(await page.text("#shards-note"), /too many to be listed/);
+    equal(await page.read(`document.querySelector("#measure").hidden`), true);
+    match(await lookUp(page, String(KEYS[5])), /^Found/);
+    match((await way(page))[2]!, /of 10,500/);
+    await keep(page, "giant");
   });
 });
 

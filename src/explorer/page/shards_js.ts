@@ -44,6 +44,8 @@ export function showShards(next) {
   shards = next.shards;
   if (isOther) chosen = Math.min(chosen, next.shardCount - 1);
   byId("shards-note").textContent = noteOf(next);
+  byId("measure").hidden = shards === null;
+  if (shards === null) byId("shards-readout").textContent = "";
   drawChart();
   drawTable();
 }
