@@ -77,6 +77,29 @@ test("trainClusters() finds heaps that are far apart, the same ones for one seed
   notDeepEqual(await trainClusters(rows, { ...options, seed: 8 }), centroids);
 });
 
+test("trainClusters() ends where every centroid is the middle of the vectors that are nearest to it", async () => {
+  for (const [dim, clusters, spread] of [[2, 9, 0.8], [24, 16, 1], [5, 40, 0.5]] as const) {
+    const vectors = heaps({ rows: 1500, dim, heaps: 12, spread });
+    const { values } = await trainClusters(vectors, { dim, clusters, iterationsMax: 1000 });
+    const sums = new Float64Array(clusters * dim);
+    const counts = new Uint32Array(clusters);
+    for (let row = 0; row < vectors.length; row += dim) {
+      const vector = vectors.subarray(row, row + dim);
+      const distances = Array.from(
+        { length: clusters },
+        (_, cluster) => exactDistance("l2", values.subarray(cluster * dim, (cluster + 1) * dim), vector),
+      );
+      const nearest = distances.indexOf(Math.min(...distances));
+      counts[nearest]!++;
+      vector.forEach((number, i) => sums[nearest * dim + i]! += number);
+    }
+    sums.forEach((sum, i) => {
+      const middle = sum / counts[Math.floor(i / dim)]!;
+      ok(Math.abs(middle - values[i]!) < 1e-4, `${dim}: ${middle} is not ${values[i]}`);
+    });
+  }
+});
+
 test("trainClusters() takes equal vectors, as many clusters as vectors, and no fewer vectors", async () => {
   const equalRows = await trainClusters(new Float32Array(12).fill(3), { dim: 2, clusters: 4 });
   deepEqual([...equalRows.values], Array(8).fill(3));
