@@ -137,6 +137,12 @@ test("docs/observability.md: OpenTelemetry exports metrics and spans to where th
   for (const { prometheus, otel } of measured) ok(page.includes(`\`${prometheus}\``) && page.includes(`\`${otel}\``));
 });
 
+test("docs/vectors.md: the programs and commands run as printed", { timeout: 120_000 }, () => {
+  const page = readFileSync(`${root}docs/vectors.md`, "utf8");
+  const blocks = (language: string): string[] =>
+    [...page.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, "gs"))].map(([, text]) => text!);
+  mkdirSync(folder, { recursive: true });
+
 function bundled(program: string): string {
   mkdirSync(folder, { recursive: true });
   try {
