@@ -142,6 +142,26 @@ test("docs/vectors.md: the programs and commands run as printed", { timeout: 120
   const blocks = (language: string): string[] =>
     [...page.matchAll(new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, "gs"))].map(([, text]) => text!);
   mkdirSync(folder, { recursive: true });
+  try {
+    const expected = [
+      '0.006 { length: 9 } {"text":"cats purr"}\n0.064 { length: 9 } {"text":"dogs bark"}\n2\n',
+      "1 true\n2 true\n4 true\n2\n3\n",
+      "3 true\n",
+      "[ 2, 2 ] 2\n",
+    ];
+    // Runtimes show objects and arrays in ways of their own.
+    const plain = (text: string): string => text.replaceAll(/(?<=[{[])\s+|\s+(?=[}\]])|,$/gm, "");
+    deepEqual(blocks("ts").map((program) => plain(run(folder, program))), expected.map(plain));
+    const [script, ...others] = blocks("sh");
+    equal(others.length, 0);
+    const main = ["Deno" in globalThis ? "run -A --no-check" : "", `"${root}src/cli/main.ts"`].join(" ");
+    const shardy = `shardy() { "${process.execPath}" ${main} "$@"; }\n`;
+    const printed = execFileSync("bash", ["-ec", shardy + script], { cwd: folder, encoding: "utf8" });
+    match(printed, /PAYLOAD\n1 +0\.006\d+ +\{"name": "cat"\}\n$/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 function bundled(program: string): string {
   mkdirSync(folder, { recursive: true });
