@@ -5,6 +5,8 @@
 import type { CliCommand } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
 import { cleanupCommand } from "./commands/cleanup.ts";
+import { completionsCommand } from "./commands/completions.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { execCommand } from "./commands/exec.ts";
 import { getCommand } from "./commands/get.ts";
 import { healthCommand } from "./commands/health.ts";
@@ -31,8 +33,10 @@ export const COMMANDS: readonly CliCommand[] = Object.freeze([
   healthCommand,
   verifyCommand,
   historyCommand,
+  diffCommand,
   rollbackCommand,
   pinCommand,
   unpinCommand,
   cleanupCommand,
+  completionsCommand,
 ]);
