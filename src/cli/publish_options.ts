@@ -3,7 +3,8 @@
  * @module
  */
 import type { Command } from "commander";
-import type { ObjectStore } from "../stores/store.ts";
+import type { Manifest } from "../snapshots/manifest.ts";
+import type { ReadableStore } from "../stores/store.ts";
 import { fullVerify } from "../write/full_verify.ts";
 import { rowCountDrift, sampleRows, type SnapshotValidator } from "../write/validators.ts";
 import type { WriteSnapshotOptions } from "../write/write_options.ts";
@@ -76,14 +77,16 @@ export interface Judges {
 }
 
 /** The options that judge, cheapest first. @throws {UsageError} when one is not what it must be. */
-export function judgesOf(options: OptionTexts, place: { store: ObjectStore; pointerKey: string }): Judges {
+export function judgesOf(
+  options: OptionTexts,
+  place: { against: ReadableStore | Manifest | null; pointerKey: string },
+): Judges {
   const maxRatio = numberOption(options, "--max-drift");
   const rowsMax = integerOption(options, "--sample", 1);
   const sample = rowsMax === undefined ? undefined : new RowSample(rowsMax);
   const judges: SnapshotValidator[] = [];
-  if (maxRatio !== undefined) {
-    judges.push(rowCountDrift({ against: place.store, pointerKey: place.pointerKey, maxRatio }));
-  }
+  const { against, pointerKey } = place;
+  if (maxRatio !== undefined && against !== null) judges.push(rowCountDrift({ against, pointerKey, maxRatio }));
   if (sample !== undefined) {
     const readRow = { key: (row: Row) => row.key, value: (row: Row) => row.value, columns: (row: Row) => row.columns };
     judges.push(sampleRows(sample, readRow));

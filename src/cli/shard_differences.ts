@@ -2,7 +2,7 @@
  * What two manifests tell about the shards of their snapshots.
  * @module
  */
-import { dumpJson, type JsonValue } from "../bytes/python_json.ts";
+import { dumpJson, type JsonObject, type JsonValue } from "../bytes/python_json.ts";
 import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
 import { CliError } from "./cli_errors.ts";
 
@@ -57,10 +57,12 @@ function changeOf(one: ShardEntry, other: ShardEntry, isSharedAlike: boolean): S
   return isPlainlyOther || (digest !== null && otherDigest !== null) ? "changed" : "unknown";
 }
 
-/** Digests of whatever a shard is made of, as text. */
+/** Digests of what a shard is made of, as text; without sidecars, which are made for one upload. */
 function digestOf({ writerInfo }: ShardEntry): string | null {
   const own = writerInfo["shardyfusion"];
   if (typeof own !== "object" || own === null || Array.isArray(own)) return null;
-  const { xxh3_64: digest } = own as Readonly<Record<string, JsonValue>>;
-  return digest === undefined ? null : dumpJson(digest);
+  const { objects } = own as Readonly<Record<string, JsonValue>>;
+  if (!Array.isArray(objects)) return null;
+  const content = (objects as readonly JsonObject[]).filter(({ name }) => name !== "shard.sidecar");
+  return content.length === 0 ? null : dumpJson(content);
 }

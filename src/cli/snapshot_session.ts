@@ -64,7 +64,7 @@ export class SnapshotSession implements AsyncDisposable {
   openReader(): Promise<SnapshotReader> {
     return this.#reader ??= this.#initialise(async ({ store, manifestStore, pointerKey }, pin) => {
       const { cacheDir, concurrencyMax } = this.#access;
-      const access = await this.#modeOf();
+      const access = await this.#modeOf(pin);
       const downloads = access === "download" || access === "auto" ? { cacheDir } : {};
       const signal = this.#signal;
       return await openSnapshot({
@@ -87,13 +87,7 @@ export class SnapshotSession implements AsyncDisposable {
       return this.#manifest;
     }
     const signal = this.#signal;
-    return this.#manifest = await this.#initialise(async (location, pin) => {
-      const manifests = manifestsAt(location);
-      const wanted = openRef ?? pin;
-      return wanted === undefined
-        ? await loadCurrentManifest(manifests, FALLBACK_ATTEMPTS, { signal })
-        : await loadPinnedManifest(manifests, wanted, { signal });
-    });
+    return this.#manifest = await this.#initialise((location, pin) => manifestOf(location, openRef ?? pin, signal));
   }
 
   /** Turns to another snapshot of the place; the one before is closed. If that fails the one before stays. */
@@ -115,11 +109,11 @@ export class SnapshotSession implements AsyncDisposable {
     await location?.[Symbol.asyncDispose]?.();
   }
 
-  async #modeOf(): Promise<AccessMode> {
+  async #modeOf(pin: string | undefined): Promise<AccessMode> {
     const { mode, perShardBytes, totalBytes } = this.#access;
     if (mode !== "auto") return mode;
     if (perShardBytes === undefined && totalBytes === undefined) return "auto";
-    const { manifest } = await this.loadManifest();
+    const { manifest } = await manifestOf(await this.location(), pin, this.#signal);
     const sizes = manifest.shards.map(({ dbBytes }) => dbBytes);
     const isLarge = sizes.some((size) => size >= (perShardBytes ?? PER_SHARD_BYTES)) ||
       sizes.reduce((sum, size) => sum + size, 0) >= (totalBytes ?? TOTAL_BYTES);
@@ -138,6 +132,12 @@ export class SnapshotSession implements AsyncDisposable {
       throw new CliError(`Failed to initialise reader: ${messageOf(error)}`, { cause: error });
     }
   }
+}
+
+async function manifestOf(location: Location, pin: string | undefined, signal: AbortSignal): Promise<LoadedManifest> {
+  const manifests = manifestsAt(location);
+  if (pin !== undefined) return await loadPinnedManifest(manifests, pin, { signal });
+  return await loadCurrentManifest(manifests, FALLBACK_ATTEMPTS, { signal });
 }
 
 /** Where the manifests of a place are read from. */

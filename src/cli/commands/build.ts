@@ -9,6 +9,8 @@ import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { ConfigValidationError } from "../../errors.ts";
 import { keyEncodings } from "../../routing/key.ts";
 import { hashSharding, type Sharding, singleShard } from "../../routing/sharding.ts";
+import type { Manifest } from "../../snapshots/manifest.ts";
+import type { ManifestStore } from "../../snapshots/manifest_store.ts";
 import { checkWriteOptions, type WriteSnapshotOptions } from "../../write/write_options.ts";
 import { type WriteResult, writeSnapshot } from "../../write/write_snapshot.ts";
 import { UsageError } from "../cli_errors.ts";
@@ -83,7 +85,8 @@ async function run(context: CommandContext): Promise<number> {
   const location = await context.location();
   const { pointerKey, manifestStore } = location;
   const store = requireObjectStore(location);
-  const { validate, sample } = judgesOf(options, { store, pointerKey });
+  const against = manifestStore === undefined ? store : await currentManifest(manifestStore, signal);
+  const { validate, sample } = judgesOf(options, { against, pointerKey });
   const write: WriteSnapshotOptions<Row> = { ...plan, store, manifestStore, pointerKey, validate, signal, clock };
   usageErrors(() => checkWriteOptions(write));
   const input: Input = path === "-"
@@ -105,6 +108,11 @@ async function run(context: CommandContext): Promise<number> {
   } finally {
     line.clear();
   }
+}
+
+async function currentManifest(manifests: ManifestStore, signal: AbortSignal): Promise<Manifest | null> {
+  const current = await manifests.loadCurrent({ signal });
+  return current === null ? null : await manifests.loadManifest(current.ref, { signal });
 }
 
 function report(context: CommandContext, { runId, shardCount, manifestRef, stats }: WriteResult): void {
