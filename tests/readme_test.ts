@@ -60,7 +60,7 @@ test("docs/adding_a_writer.md: the writer runs as printed", () => {
   }
 });
 
-test("docs/adding_a_backend.md: the engine runs as printed, and keeps the contract", { timeout: 60_000 }, () => {
+test("docs/adding_a_backend.md: the engine runs as printed, and keeps the contract", { timeout: 240_000 }, () => {
   const page = readFileSync(`${root}docs/adding_a_backend.md`, "utf8");
   mkdirSync(folder, { recursive: true });
   try {

@@ -4,7 +4,6 @@
  */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { sqliteVecBackend } from "../backends/sqlite_vec_backend.ts";
 import type { JsonValue } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
@@ -14,6 +13,7 @@ import { type NpyArray, readNpy } from "../vector/npy.ts";
 import type { VectorRows } from "../vector/distance_table.ts";
 import type { VectorEntry, VectorId } from "../vector/vector_cell.ts";
 import type { WriteSnapshotOptions } from "../write/write_options.ts";
+import { vectorBackendOf } from "./backend_options.ts";
 import { CliError, messageOf, UsageError } from "./cli_errors.ts";
 import { choiceOption, integerOption, type OptionTexts, switchOption, textOption } from "./option_values.ts";
 import type { Row } from "./row_shape.ts";
@@ -29,7 +29,15 @@ export interface VectorPlan {
   readonly columns: readonly string[];
 }
 
-const DEPENDENT = ["--vector-id", "--payload", "--vector-only", "--vector-dim", "--vector-metric", "--sharding"];
+const DEPENDENT = [
+  "--vector-backend",
+  "--vector-id",
+  "--payload",
+  "--vector-only",
+  "--vector-dim",
+  "--vector-metric",
+  "--sharding",
+];
 const SHARDING = [
   "--centroids",
   "--hyperplanes",
@@ -44,7 +52,7 @@ const SHARDING = [
 export function declareVectorOptions(command: Command): void {
   command.option("--vector <column>", "column of vectors: arrays of numbers, in CSV as [0.1,0.2]; null for none")
     .option("--vector-dim <n>", "numbers in each vector (required with --vector)")
-    .option("--vector-metric <metric>", "cosine (default) or l2")
+    .option("--vector-metric <metric>", "cosine (default), l2, or dot_product, which lancedb has")
     .option("--vector-id <column>", "column of what searches name vectors by; default: the key")
     .option("--payload <columns>", "column, or json:col1,col2, that searches give back with the id; default: none")
     .option("--vector-only", "store vectors without values; no key can be looked up")
@@ -80,24 +88,22 @@ export async function vectorPlanOf(options: OptionTexts): Promise<VectorPlan | n
     return null;
   }
   if (strategy === undefined) refuse(SHARDING, options, "needs --sharding");
-  refuse(["--backend", "--slatedb-settings"], options, "is not for --vector");
   const dim = integerOption(options, "--vector-dim", 1);
   if (dim === undefined) throw new UsageError("Missing option '--vector-dim'.");
-  const metric = choiceOption(options, "--vector-metric", ["cosine", "l2"]) ?? "cosine";
+  const metric = choiceOption(options, "--vector-metric", ["cosine", "l2", "dot_product"]) ?? "cosine";
   const idColumn = textOption(options, "--vector-id");
   const payload = textOption(options, "--payload");
   const payloadColumns = payload?.startsWith("json:")
     ? payload.slice("json:".length).split(",").map((name) => name.trim())
     : payload;
   const shardColumn = textOption(options, "--shard-column");
-  const pageSize = textOption(options, "--page-size");
-  const pageSizeBytes = pageSize === "auto" ? "auto" : integerOption(options, "--page-size", 1);
+  const isVectorOnly = switchOption(options, "--vector-only") || strategy !== undefined;
   return {
     write: {
-      backend: sqliteVecBackend({ dim, metric, pageSizeBytes }),
+      backend: vectorBackendOf(options, { dim, metric, isVectorOnly }),
       vector: ({ columns }) => entryOf(columns as Columns, { vectorColumn, idColumn, payload: payloadColumns }),
     },
-    isVectorOnly: switchOption(options, "--vector-only") || strategy !== undefined,
+    isVectorOnly,
     sharding: strategy && await shardingOf(strategy, options),
     columns: [vectorColumn, idColumn, payloadColumns, shardColumn].flat().filter((name) => name !== undefined),
   };

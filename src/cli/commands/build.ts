@@ -2,9 +2,6 @@
  * `shardy build [INPUT]`: rows from NDJSON, CSV, Arrow or Parquet to a published snapshot.
  * @module
  */
-import type { Backend } from "../../backends/backend.ts";
-import { slatedbBackend } from "../../backends/slatedb_backend.ts";
-import { sqliteBackend } from "../../backends/sqlite_backend.ts";
 import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { ConfigValidationError } from "../../errors.ts";
 import { keyEncodings } from "../../routing/key.ts";
@@ -13,6 +10,7 @@ import type { Manifest } from "../../snapshots/manifest.ts";
 import type { ManifestStore } from "../../snapshots/manifest_store.ts";
 import { checkWriteOptions, type WriteSnapshotOptions } from "../../write/write_options.ts";
 import { type WriteResult, writeSnapshot } from "../../write/write_snapshot.ts";
+import { declareBackendOptions, rowBackendOf } from "../backend_options.ts";
 import { UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { fileInput, type Input } from "../input.ts";
@@ -58,9 +56,6 @@ export const buildCommand: CliCommand = {
       .option("--infer-routing-values", "a shard for each value of the expression that occurs")
       .option("--cel-nul <rule>", "texts with a NUL in such columns: refuse (default), or cut them there")
       .option("--key-encoding <encoding>", "u64be, u32be, utf8 or raw; default: by the first key, for CSV utf8")
-      .option("--backend <engine>", "what shards are made of: sqlite (default) or slatedb")
-      .option("--slatedb-settings <json>", 'SlateDB\'s own settings, such as {"compression_codec":"Zstd"}')
-      .option("--page-size <bytes>", "page size of the shards: 4096 (default) to 65536, or auto")
       .option("--memory-bytes <n>", "rows kept in memory before they go to disk (512 MiB)")
       .option("--rows-per-second <n>", "limit over all shards together")
       .option("--bytes-per-second <n>", "limit over all shards together")
@@ -69,6 +64,7 @@ export const buildCommand: CliCommand = {
       .option("--db-path-template <template>", "folder of one shard (db={db_id:05d})")
       .option("--custom <json>", "fields of your own for the manifest")
       .option("--quiet", "no progress on stderr");
+    declareBackendOptions(command);
     declareVectorOptions(command);
     declarePublishOptions(command);
   },
@@ -158,7 +154,7 @@ function writeOptionsOf(options: OptionTexts, vectors: VectorPlan | null): Write
     value: vectors?.isVectorOnly ? undefined : (row) => row.value,
     columns: sharding.kind === "cel" ? (row) => row.columns : undefined,
     keyEncoding: choiceOption(options, "--key-encoding", keyEncodings),
-    ...(vectors?.write ?? { backend: backendOf(options) }),
+    ...(vectors?.write ?? { backend: rowBackendOf(options) }),
     memory: bytesMax === undefined ? undefined : { bytesMax },
     rateLimit: isLimited ? { rowsPerSecond, bytesPerSecond } : undefined,
     runId: textOption(options, "--run-id"),
@@ -167,17 +163,6 @@ function writeOptionsOf(options: OptionTexts, vectors: VectorPlan | null): Write
     custom: customOf(textOption(options, "--custom")),
     ...publishOptionsOf(options),
   };
-}
-
-function backendOf(options: OptionTexts): Backend {
-  const settings = textOption(options, "--slatedb-settings");
-  const pageSize = textOption(options, "--page-size");
-  if (choiceOption(options, "--backend", ["sqlite", "slatedb"]) === "slatedb") {
-    if (pageSize !== undefined) throw new UsageError("--page-size is not for --backend slatedb");
-    return slatedbBackend({ settings });
-  }
-  if (settings !== undefined) throw new UsageError("--slatedb-settings needs --backend slatedb");
-  return sqliteBackend({ pageSizeBytes: pageSize === "auto" ? "auto" : integerOption(options, "--page-size", 1) });
 }
 
 function shardingOf(options: OptionTexts): Sharding {
