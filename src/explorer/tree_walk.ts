@@ -34,7 +34,7 @@ export interface TreeWay {
 /** The file of a shard, and what lies beside it. */
 const SHARD_FILE = "/shard.db";
 const SIDECAR_FILE = "/shard.sidecar";
-/** Pages of all shards that are kept, in bytes. Beyond it they are forgotten, and ways are incomplete for a while. */
+/** Pages and sidecars that are kept, in bytes. Beyond it all are forgotten, and warm look-ups not drawn for a while. */
 const KEPT_BYTES_MAX = 1 << 25;
 
 /** What has been read of one shard. */
@@ -51,17 +51,20 @@ export class SeenPages {
 
   /** Takes what requests have brought. */
   add(requests: readonly RecordedRequest[]): void {
+    if (this.#keptBytes > KEPT_BYTES_MAX) {
+      this.#keptBytes = 0;
+      this.#shards.clear();
+    }
     for (const { url, range, bytes } of requests) {
       if (bytes === null) continue;
-      if (url.endsWith(SIDECAR_FILE)) this.#of(url, SIDECAR_FILE).sidecar = sidecarOrNull(bytes);
-      else if (url.endsWith(SHARD_FILE) && range !== null) {
+      if (url.endsWith(SIDECAR_FILE)) {
+        const sidecar = this.#of(url, SIDECAR_FILE).sidecar = sidecarOrNull(bytes);
+        this.#keptBytes += sidecar?.sizeBytes ?? 0;
+      } else if (url.endsWith(SHARD_FILE) && range !== null) {
         this.#of(url, SHARD_FILE).parts.set(range.offset, bytes);
         this.#keptBytes += bytes.byteLength;
       }
     }
-    if (this.#keptBytes <= KEPT_BYTES_MAX) return;
-    this.#keptBytes = 0;
-    for (const shard of this.#shards.values()) shard.parts.clear();
   }
 
   /**

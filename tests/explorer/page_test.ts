@@ -206,7 +206,7 @@ test("explorer: every text can be read in both themes", async (t) => {
     await lookUp(page, "5");
     for (const theme of ["light", "dark"] as const) {
       await page.setColorScheme(theme);
-      deepEqual(await page.read(FAINT_TEXTS), [], theme);
+      deepEqual([theme, await page.read(FAINT_TEXTS)], [theme, []]);
     }
     await page.click(".entry button");
     deepEqual(await page.read(FAINT_TEXTS), []);

@@ -196,7 +196,11 @@ function pagesStep({ shard, ranged, value }) {
     ];
   }
   if (ranged.way === null || ranged.way.steps.length === 0) {
-    return h("p", null, ranged.error === null ? "The pages of this engine are not drawn." : "Not read over ranges.");
+    return h(
+      "p",
+      null,
+      ranged.error === null ? "Not drawn: of another engine, or read long ago." : "Not read over ranges.",
+    );
   }
   return treeDrawing(ranged.way, value !== null);
 }
