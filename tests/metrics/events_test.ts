@@ -1,7 +1,15 @@
 // Judge: the table of WIRE_FORMATS 23.2 in event_table.ts. Every name of it is emitted by some scenario.
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { test } from "node:test";
-import type { ShardyfusionEvent } from "../../mod.ts";
+import {
+  type Clock,
+  memoryStore,
+  openSnapshot,
+  type ShardyfusionEvent,
+  singleShard,
+  writeSnapshot,
+} from "../../mod.ts";
+import { ManualClock } from "../../src/testing/mod.ts";
 import { scenarios } from "./event_scenarios.ts";
 import { eventTable } from "./event_table.ts";
 
@@ -31,6 +39,25 @@ test("EventSink: every event of the table is emitted by a scenario, or listed wi
   const emitted = new Set(scenarios.flatMap(({ emits }) => emits));
   equal(Object.keys(eventTable).length, 28);
   for (const name of Object.keys(eventTable)) ok(emitted.has(name) !== name in NEVER, name);
+});
+
+test("reader.get() measures nothing where nobody listens: it looks at no clock", async () => {
+  const store = memoryStore();
+  await writeSnapshot([1, 2, 3], { store, sharding: singleShard(), key: (id) => id, value: (id) => `${id}` });
+  const clock = new ManualClock();
+  let looks = 0;
+  const watched: Clock = {
+    nowMicros: () => (looks++, clock.nowMicros()),
+    monotonicMs: () => (looks++, clock.monotonicMs()),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    every: (ms, action) => clock.every(ms, action),
+  };
+  for (const [options, perGet] of [[{}, 0], [{ onEvent: () => {} }, 2]] as const) {
+    await using reader = await openSnapshot({ store, clock: watched, ...options });
+    looks = 0;
+    for (let count = 0; count < 10; count++) ok(await reader.get(2));
+    equal(looks, 10 * perGet);
+  }
 });
 
 test("EventSink: a write tells its events in the order in which things happen", async () => {
