@@ -16,9 +16,15 @@ import {
 import { keyUnder } from "../snapshots/layout.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import { type VectorFields, vectorFieldsOf, type VectorShardingFields } from "../snapshots/vector_fields.ts";
+import type { ReadableStore } from "../stores/store.ts";
 import type { VectorRows } from "../vector/distance_table.ts";
 import { readNpy } from "../vector/npy.ts";
 import type { SnapshotPlace } from "./reader_parts.ts";
+
+/** Where the file lies that routes, and what reads it. */
+export type VectorPlace = Omit<SnapshotPlace, "requests"> & {
+  readonly requests: { store(inner: ReadableStore): ReadableStore };
+};
 
 type WithMeta = VectorShardingFields & { readonly strategy: "cluster" | "lsh" };
 
@@ -28,7 +34,7 @@ type WithMeta = VectorShardingFields & { readonly strategy: "cluster" | "lsh" };
  * @throws {ConfigValidationError} when the manifest says too little, or what this version does not know.
  * @throws {ReaderStateError} when centroids or hyperplanes cannot be read.
  */
-export async function vectorRouterOf(manifest: Manifest, place: SnapshotPlace): Promise<VectorRouter> {
+export async function vectorRouterOf(manifest: Manifest, place: VectorPlace): Promise<VectorRouter> {
   const fields = vectorFieldsOf(manifest);
   const sharding = fields?.sharding;
   const { shardCount } = manifest;
@@ -55,7 +61,7 @@ async function routerByMeta(
   { manifest, fields, place }: {
     readonly manifest: Manifest;
     readonly fields: VectorFields;
-    readonly place: SnapshotPlace;
+    readonly place: VectorPlace;
   },
 ): Promise<VectorRouter> {
   const { metaRef: ref, probes, strategy } = sharding;
@@ -80,7 +86,7 @@ async function routerByMeta(
 async function loadRows(
   { metaRef: ref, digest }: WithMeta,
   dim: number,
-  { store, resolveStore, requests, signal, s3Prefix }: SnapshotPlace & { readonly s3Prefix: string },
+  { store, resolveStore, requests, signal, s3Prefix }: VectorPlace & { readonly s3Prefix: string },
 ): Promise<VectorRows> {
   let key = keyUnder(s3Prefix, ref);
   let source = key === null ? null : store;

@@ -33,7 +33,7 @@ export type ProblemKind =
 
 /** One thing that is wrong. */
 export interface SnapshotProblem {
-  /** Null for the pointer and the manifest. */
+  /** Null for the pointer, the manifest, and what routes vectors. */
   readonly shardId: number | null;
   /** URL of the object concerned. */
   readonly object: string;

@@ -3,12 +3,13 @@
  * @module
  */
 import type { Backend } from "../backends/backend.ts";
-import { ConfigValidationError, DbAdapterError } from "../errors.ts";
+import { ConfigValidationError, DbAdapterError, ObjectNotFoundError, ReaderStateError } from "../errors.ts";
 import { engineOf } from "../read/snapshot_engine.ts";
+import { vectorRouterOf } from "../read/vector_snapshot.ts";
 import type { Router } from "../routing/router.ts";
 import { routerOf } from "../routing/router_of.ts";
 import { ownFields } from "../snapshots/manifest_digest.ts";
-import { isVectorOnly } from "../snapshots/vector_fields.ts";
+import { isVectorOnly, vectorFieldsOf } from "../snapshots/vector_fields.ts";
 import type { Manifest, ShardEntry } from "../snapshots/manifest.ts";
 import type { ReadableStore } from "../stores/store.ts";
 import { loadNamedManifest, type NamedManifest } from "./named_manifest.ts";
@@ -81,6 +82,7 @@ export async function verifyManifest(
   const { manifest, ref: manifestRef } = named;
   const entries = chosenShards(manifest, options.shards);
   if (ownFields(manifest.custom) === undefined) findings.note("the manifest itself, as it records no digest of itself");
+  await checkVectorRouter(named, options, findings);
   const backend = await backendFor(named, options, findings);
   if (backend !== null) {
     const router = await routerFor(named, findings);
@@ -174,6 +176,24 @@ async function backendFor(
     if (!(error instanceof DbAdapterError)) throw error;
     findings.note(`shards: ${error.message}`);
     return null;
+  }
+}
+
+/** Searches of vectors without keys need what routes them, whole. */
+async function checkVectorRouter(
+  { manifest, ref, store }: ReadableManifest,
+  { resolveStore, signal }: CheckedVerifyOptions,
+  findings: Findings,
+): Promise<void> {
+  if (!isVectorOnly(manifest)) return;
+  try {
+    await vectorRouterOf(manifest, { store, resolveStore, signal, requests: { store: (inner) => inner } });
+  } catch (error) {
+    if (!(error instanceof ConfigValidationError || error instanceof ReaderStateError)) throw error;
+    const sharding = vectorFieldsOf(manifest)?.sharding;
+    const object = sharding && "metaRef" in sharding ? sharding.metaRef : ref;
+    const kind = error.cause instanceof ObjectNotFoundError ? "missing" : object === ref ? "manifest" : "digest";
+    findings.add({ shardId: null, object, kind, message: error.message });
   }
 }
 

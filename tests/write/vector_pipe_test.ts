@@ -125,6 +125,24 @@ for (const [name, sharding, more] of SHARDINGS) {
   });
 }
 
+for (const sharding of [clusters, lshSharding({ shards: 4 })]) {
+  test(`verifySnapshot() P7 finds what routes vectors damaged or missing: ${sharding.strategy}`, async () => {
+    const store = memoryStore();
+    await writeSnapshot(Array(ROWS).keys(), options(store, sharding));
+    const key = (await Array.fromAsync(store.list("vector_meta/"))).flat()[0]!.key;
+    const bytes = await (await store.get(key)).bytes();
+    const problemsNow = async () => (await verifySnapshot(store)).problems.map(({ kind, object }) => [kind, object]);
+    deepEqual(await problemsNow(), []);
+    bytes[bytes.length - 3]! ^= 1;
+    await store.put(key, bytes);
+    deepEqual(await problemsNow(), [["digest", `${store.url}/${key}`]]);
+    await store.put(key, bytes.subarray(0, 20));
+    deepEqual(await problemsNow(), [["digest", `${store.url}/${key}`]]);
+    await store.delete(key);
+    deepEqual(await problemsNow(), [["missing", `${store.url}/${key}`]]);
+  });
+}
+
 for (const name of [...unifiedSnapshots, ...vectorOnlySnapshots]) {
   test(`verifySnapshot() finds ${name} of the Python package sound`, async () => {
     const { problems, isSound, unchecked } = await verifySnapshot(await seriesInMemory(name));
