@@ -50,7 +50,7 @@ async function main(): Promise<void> {
 }
 
 async function checks(): Promise<Check[]> {
-  const code = await existing("mod.ts", "src", "tests", "bench", ".ci/publish.ts");
+  const code = await existing("mod.ts", "src", "tests", "bench", ".ci/publish.ts", ".ci/npm.ts");
   return [
     { name: "format", args: ["fmt", "--check"] },
     { name: "lint", args: ["lint"] },
