@@ -17,6 +17,7 @@ import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routeCommand } from "./commands/route.ts";
 import { searchCommand } from "./commands/search.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { shardsCommand } from "./commands/shards.ts";
 import { verifyCommand } from "./commands/verify.ts";
 
@@ -31,6 +32,7 @@ export const COMMANDS: readonly CliCommand[] = Object.freeze([
   routeCommand,
   execCommand,
   healthCommand,
+  serveCommand,
   verifyCommand,
   historyCommand,
   diffCommand,

@@ -59,6 +59,7 @@ export async function describeShards(call: Call): Promise<Response> {
   if (shard === undefined && full.info.isLazy) {
     throw new Problem(409, "The snapshot has too many shards to list them: ask for one, ?shard=0");
   }
+  if (Number(shard ?? 0) >= full.info.shardCount) throw new Problem(404, "There is no such shard");
   const { result, tag } = await current.read(async () =>
     shard === undefined ? full.shards : [await full.shard(Number(shard), { signal: request.signal })]
   );

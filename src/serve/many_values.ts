@@ -18,7 +18,7 @@ export async function getManyValues({ service, request }: Call): Promise<Respons
   const { reader, current, options: { limits: { bodyBytesMax, keysMax } } } = service;
   const body = await jsonBody(request, { bytesMax: bodyBytesMax, names: ["keys", "columns", "encoding"] });
   const asked = arrayOf(body["keys"]);
-  if (asked.length > keysMax) throw new Problem(413, `There must be at most ${keysMax} keys`);
+  if (asked.length > keysMax) throw new Problem(400, `There must be at most ${keysMax} keys`);
   const form = keyTextOf(body["encoding"]);
   const { result, tag } = await current.read(async ({ keyEncoding, routing }) => {
     const keys = asked.map((key) => keyOfJson(key, form, keyEncoding));

@@ -5,8 +5,10 @@
 import { dumpJson, type JsonObject, type JsonValue } from "../bytes/python_json.ts";
 import { xxh3Hex } from "../bytes/xxh3.ts";
 import type { KeyEncoding } from "../routing/key.ts";
+import type { RoutingSpec } from "../routing/router.ts";
 import { KEY_TEXTS } from "./byte_text.ts";
 import type { Service } from "./call.ts";
+import type { SnapshotFacts } from "./current_snapshot.ts";
 import { SCHEMAS } from "./openapi_schemas.ts";
 
 /** Of the interface that is described here. */
@@ -14,6 +16,8 @@ const API_VERSION = "1.0.0";
 
 /** The largest number that has a hash. */
 const HASHED_MAX = 2n ** 63n - 1n;
+/** The largest number that can be a bound. */
+const STORED_MAX = 2n ** 64n - 1n;
 
 /** The document, and its tag. */
 export function openApiText(service: Service): { readonly text: string; readonly tag: string } {
@@ -26,9 +30,9 @@ export function openApi({ current, full, options }: Service): JsonObject {
   const { keyEncoding } = current.facts;
   const { limits, tokens, metrics, contentType } = options;
   const paths: Record<string, JsonObject> = {
-    "/v1/get/{key}": { get: getOperation(keyEncoding, contentType) },
-    "/v1/route/{key}": { get: routeOperation(keyEncoding) },
-    "/v1/multiget": { post: manyOperation(keyEncoding, limits.keysMax) },
+    "/v1/get/{key}": { get: getOperation(current.facts, contentType) },
+    "/v1/route/{key}": { get: routeOperation(current.facts) },
+    "/v1/multiget": { post: manyOperation(current.facts, limits.keysMax) },
     "/v1/info": { get: described("describeSnapshot", "The snapshot", "Info") },
     "/v1/health": { get: healthOperation() },
     "/v1/openapi.json": { get: operation("describeApi", "This document", { "200": json({ type: "object" }) }) },
@@ -53,22 +57,42 @@ export function openApi({ current, full, options }: Service): JsonObject {
   };
 }
 
-function keySchema(encoding: KeyEncoding): JsonObject {
+function keySchema(encoding: KeyEncoding, u64Max: bigint = HASHED_MAX): JsonObject {
   if (encoding === "u32be") return { type: "integer", minimum: 0, maximum: 4_294_967_295 };
-  if (encoding === "u64be") return { type: "integer", minimum: 0, maximum: HASHED_MAX };
-  return { type: "string", minLength: 1 };
+  if (encoding === "u64be") return { type: "integer", minimum: 0, maximum: u64Max };
+  return { type: "string" };
 }
 
 function parameter(name: string, schema: JsonValue, where: "path" | "query" = "query"): JsonObject {
   return { name, in: where, required: where === "path", schema };
 }
 
-const COLUMNS_PARAMETER: JsonObject = {
-  name: "columns",
-  in: "query",
-  description: "Values of the columns that the routing expression looks at",
-  content: { "application/json": { schema: { type: "object" } } },
+const COLUMN_SCHEMAS: Readonly<Record<string, JsonObject>> = {
+  int: { type: "integer", minimum: -(2n ** 63n), maximum: HASHED_MAX },
+  uint: { type: "integer", minimum: 0, maximum: STORED_MAX },
+  double: { type: "number" },
+  bool: { type: "boolean" },
 };
+
+/** The columns that the routing expression looks at; all but the key itself have to be given. */
+function columnsSchema(routing: RoutingSpec): JsonObject & { readonly required?: readonly string[] } {
+  if (routing.strategy === "hash") return { type: "object" };
+  const columns = Object.entries(routing.columns).filter(([name]) => name !== "key");
+  if (columns.length === 0) return { type: "object" };
+  const properties = columns.map(([name, type]) => [name, COLUMN_SCHEMAS[type] ?? { type: "string" }]);
+  return { type: "object", properties: Object.fromEntries(properties), required: columns.map(([name]) => name) };
+}
+
+function columnsParameter(routing: RoutingSpec): JsonObject {
+  const schema = columnsSchema(routing);
+  return {
+    name: "columns",
+    in: "query",
+    required: schema.required !== undefined,
+    description: "Values of the columns that the routing expression looks at",
+    content: { "application/json": { schema } },
+  };
+}
 
 function encodingSchema(encoding: KeyEncoding): JsonObject {
   return { type: "string", enum: encoding === "raw" || encoding === "utf8" ? [...KEY_TEXTS] : ["text"] };
@@ -110,26 +134,30 @@ const KEY_PROBLEMS: JsonObject = {
   "414": problem("The URL is too long"),
 };
 
-function keyParameters(encoding: KeyEncoding): JsonObject[] {
+function keyParameters({ keyEncoding: encoding, routing }: SnapshotFacts): JsonObject[] {
   return [
-    parameter("key", keySchema(encoding), "path"),
-    COLUMNS_PARAMETER,
+    parameter(
+      "key",
+      { ...keySchema(encoding), ...(encoding === "utf8" || encoding === "raw" ? { minLength: 1 } : {}) },
+      "path",
+    ),
+    columnsParameter(routing),
     parameter("encoding", encodingSchema(encoding)),
   ];
 }
 
-function getOperation(encoding: KeyEncoding, contentType: string): JsonObject {
+function getOperation(facts: SnapshotFacts, contentType: string): JsonObject {
   const value = { description: "The value", content: { [contentType]: { schema: { type: "string" } } } };
   return {
     ...operation("get", "The value of a key", { "200": value, ...KEY_PROBLEMS }),
-    parameters: keyParameters(encoding),
+    parameters: keyParameters(facts),
   };
 }
 
-function routeOperation(encoding: KeyEncoding): JsonObject {
+function routeOperation(facts: SnapshotFacts): JsonObject {
   return {
     ...operation("route", "The shard of a key", { "200": json(ref("Route")), ...KEY_PROBLEMS }),
-    parameters: keyParameters(encoding),
+    parameters: keyParameters(facts),
   };
 }
 
@@ -149,7 +177,9 @@ function ndjson(schema: string): JsonObject {
   return { "application/x-ndjson": { schema: { type: "string", description: `${schema}, one to a line` } } };
 }
 
-function manyOperation(encoding: KeyEncoding, keysMax: number): JsonObject {
+function manyOperation({ keyEncoding: encoding, routing }: SnapshotFacts, keysMax: number): JsonObject {
+  const columns = columnsSchema(routing);
+  const required = columns.required === undefined ? ["keys"] : ["keys", "columns"];
   const found = {
     description: "One row for each key, in the order of the keys",
     content: { ...ndjson("ManyRow"), "application/json": { schema: ref("ManyRows") } },
@@ -157,7 +187,7 @@ function manyOperation(encoding: KeyEncoding, keysMax: number): JsonObject {
   const keys = { type: "array", maxItems: keysMax, items: keySchema(encoding) };
   return {
     ...operation("multiget", "The values of many keys", { "200": found, "404": problem("No"), ...BODY_PROBLEMS }),
-    requestBody: body({ keys, columns: { type: "object" }, encoding: encodingSchema(encoding) }, ["keys"]),
+    requestBody: body({ keys, columns, encoding: encodingSchema(encoding) }, required),
   };
 }
 
@@ -168,8 +198,8 @@ function scanProperties(
   const isText = encoding === "raw" || encoding === "utf8";
   return {
     shard: { type: "integer", minimum: 0, maximum: shardCount - 1 },
-    from: keySchema(encoding),
-    to: keySchema(encoding),
+    from: keySchema(encoding, STORED_MAX),
+    to: keySchema(encoding, STORED_MAX),
     ...(isText ? { prefix: { type: "string" } } : {}),
     limit: { type: "integer", minimum: 0, maximum: rowsMax },
     encoding: encodingSchema(encoding),
@@ -192,7 +222,7 @@ function scanByQuery(properties: Record<string, JsonValue>): JsonObject {
 function scanByBody(properties: Record<string, JsonValue>): JsonObject {
   return {
     ...operation("scanByBody", "The same, asked by a body", { "200": SCAN_ANSWER, ...BODY_PROBLEMS }),
-    requestBody: body(properties, []),
+    requestBody: { ...body(properties, []), required: false },
   };
 }
 
@@ -220,7 +250,8 @@ function shardsOperation(): JsonObject {
   const responses = {
     "200": json(ref("Shards")),
     "304": { description: "What the client knows is still right" },
-    "400": problem("There is no such shard"),
+    "400": problem("The request is malformed"),
+    "404": problem("There is no such shard"),
     "409": problem("There are too many shards to list them"),
     "414": problem("The URL is too long"),
   };

@@ -177,9 +177,11 @@ class RunningHandler {
   }
 
   #failure(error: unknown, request: Request): Response {
-    if (request.signal?.aborted) return problemResponse(new Problem(499, "The client has left"));
     const problem = problemOf(error);
-    if (problem.status >= 500 && !(error instanceof Problem)) this.#report(error, request);
+    if (problem.status >= 500 && !(error instanceof Problem)) {
+      if (request.signal?.aborted) return problemResponse(new Problem(499, "The client has left"));
+      this.#report(error, request);
+    }
     const answer = problemResponse(problem);
     return request.method === "HEAD" ? new Response(null, answer) : answer;
   }

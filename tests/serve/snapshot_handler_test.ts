@@ -99,7 +99,7 @@ test("snapshotHandler() answers many keys in their order, as lines or as one doc
   const big = "9223372036854775807";
   deepEqual((await ask(handler, "/v1/multiget", posted(`{"keys":[${big}]}`))).text, `{"key":${big},"found":false}\n`);
   const refused: [unknown, number][] = [
-    [{ keys: count(501) }, 413],
+    [{ keys: count(501) }, 400],
     [{ keys: ["0".repeat(5000)] }, 413],
     [{ keys: [1.5] }, 400],
     [{ keys: [null] }, 400],
@@ -170,7 +170,8 @@ test("snapshotHandler() describes snapshot, shards and itself, and names no plac
     ),
   );
   deepEqual((await json("/v1/shards?shard=1")).shards, [shards[1]]);
-  equal((await ask(handler, "/v1/shards?shard=3")).status, 400);
+  equal((await ask(handler, "/v1/shards?shard=3")).status, 404);
+  equal((await ask(handler, "/v1/shards?shard=x")).status, 400);
   deepEqual(await json("/v1/route/5"), { key: "5", shard: reader.route(5) });
   equal((await json("/v1/health")).status, "healthy");
   const api = await json("/v1/openapi.json");
