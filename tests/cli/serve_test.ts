@@ -78,6 +78,34 @@ test("shardy serve tells what is wrong before it listens", async () => {
   });
 });
 
+test("shardy serve --ui shows the page, and its data to who has the token", async () => {
+  await withFolder(async (folder) => {
+    await published([1, 2, 3], { store: fsStore(folder) });
+    const token = "a-token-of-some-length";
+    const { exitCode } = await serving(["--url", join(folder, "_CURRENT"), "--ui", "--token", token], async (url) => {
+      const page = await fetch(url);
+      deepEqual([page.status, page.headers.get("content-type")?.split(";")[0]], [200, "text/html"]);
+      match(await page.text(), /<html/);
+      const headers = { authorization: `Bearer ${token}` };
+      for (
+        const [path, init, status] of [
+          ["/ui/snapshot", {}, 401],
+          ["/ui/snapshot", { headers }, 200],
+          ["/ui/rollback", { method: "POST", headers }, 403],
+          ["/v1/get/1", {}, 401],
+          ["/v1/get/1", { headers }, 200],
+        ] as const
+      ) {
+        const answer = await fetch(url + path, init);
+        await answer.text();
+        if (status === 403) equal(answer.status >= 400 && answer.status < 500, true, `${answer.status}`);
+        else equal(answer.status, status, path);
+      }
+    });
+    equal(exitCode, 0);
+  });
+});
+
 test("shardy serve: SIGTERM ends the process with 0, after the answers that are under way", async () => {
   await withFolder(async (folder) => {
     await published(Array.from({ length: 2000 }, (_, key) => key), { store: fsStore(folder) });

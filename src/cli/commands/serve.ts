@@ -34,6 +34,14 @@ export const serveCommand: CliCommand = {
   name: "serve",
   usage: "",
   summary: "Answer HTTP requests from the snapshot, until interrupted",
+  details:
+    "Values are at /v1/get/{key}; /v1/openapi.json describes the rest. Without --access and --cache-dir shards " +
+    "are read as the configuration says.",
+  examples: [
+    ["serve --current-url ./data/cities/_CURRENT", "serve a folder on this machine, at http://127.0.0.1:8080"],
+    ["serve --access memory --refresh 10 --metrics", "from memory, with figures for Prometheus"],
+    ["serve --ui", "with a page that shows the snapshot"],
+  ],
   readsSnapshot: true,
   declare(command) {
     command.addOption(sameAsCurrentUrl(command))
@@ -65,7 +73,10 @@ async function run(context: CommandContext): Promise<number> {
   const open = openOptions(options);
   const location = await context.location();
   const measured = switchOption(options, "--metrics") ? await measuring() : null;
-  await using reader = await opened(location, { ...open, signal, ...(measured && { onEvent: measured.onEvent }) });
+  const isConfigured = open.access === undefined && open.cacheDir === undefined && measured === null;
+  await using reader = isConfigured
+    ? await context.openReader()
+    : await opened(location, { ...open, signal, ...(measured && { onEvent: measured.onEvent }) });
   const routes = await uiOf(context, location, reader);
   const handler = snapshotHandler(reader, {
     ...served,
@@ -113,6 +124,7 @@ function servedOptions({ options, io }: CommandContext): SnapshotHandlerOptions 
   };
 }
 
+type Routes = NonNullable<SnapshotHandlerOptions["routes"]>;
 type OpenOptions = Omit<Parameters<typeof openSnapshot>[0], "store" | "pointerKey">;
 
 function openOptions(options: OptionTexts): OpenOptions {
@@ -148,15 +160,18 @@ async function measuring(): Promise<{ onEvent: EventSink; metrics: () => Promise
   }
 }
 
-// deno-lint-ignore require-await -- the page is loaded late
+/** The page; what shows data there needs the token of the service, and a roll back one of its own. */
 async function uiOf(
   { options, io }: CommandContext,
-  _location: Location,
-  _reader: SnapshotReader,
-): Promise<((request: Request) => Promise<Response | null>) | null> {
-  const _token = textOption(options, "--ui-token") ?? io.env["SHARDY_UI_TOKEN"];
+  location: Location,
+  reader: SnapshotReader,
+): Promise<Routes | null> {
+  const token = textOption(options, "--ui-token") ?? (io.env["SHARDY_UI_TOKEN"] || undefined);
   if (!switchOption(options, "--ui")) return null;
-  throw new CliError("This version has no page");
+  const readToken = textOption(options, "--token") ?? (io.env["SHARDY_TOKEN"] || undefined);
+  const { explorerHandler } = await import("../../explorer/explorer_handler.ts");
+  const { store, manifestStore, pointerKey } = location;
+  return explorerHandler({ reader, store, manifestStore, pointerKey, token, readToken });
 }
 
 function isLoopback(host: string): boolean {
