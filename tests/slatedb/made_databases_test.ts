@@ -1,4 +1,4 @@
-// Judge: SlateDB 0.13.1 itself, which made the databases and read them.
+// Judges: SlateDB 0.13.1 itself, which made the databases and read them, and 0.17.0 for those with "v17" in their names.
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import { SlateDatabase } from "../../src/slatedb/database.ts";
