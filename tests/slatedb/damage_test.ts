@@ -60,7 +60,18 @@ function onlyRightOrRefused(counts: Record<string, number>): void {
   ok(counts["refused"]! > 15, JSON.stringify(counts));
 }
 
-for (const name of ["codec_zstd", "codec_zlib", "codec_lz4", "codec_snappy", "overwritten", "large", "old", "v17_codec_lz4"]) {
+for (
+  const name of [
+    "codec_zstd",
+    "codec_zlib",
+    "codec_lz4",
+    "codec_snappy",
+    "overwritten",
+    "large",
+    "old",
+    "v17_codec_lz4",
+  ]
+) {
   test(`SlateDatabase takes no changed byte of a table or the log of ${name} for a value (P7)`, async () => {
     // Blocks, filters and indexes have checksums of their own; what tables say at their ends stands in manifests, too.
     const objects = name === "old" ? /^wal/ : /^compacted/;
