@@ -219,6 +219,8 @@ export interface Backend extends ShardOpener {
    * `vector/vector_cell.ts`. Missing: the engine takes no vectors.
    */
   readonly vectors?: VectorSpace;
+  /** False where vectors are all that is stored: rows then have no values. @default {true} */
+  readonly storesValues?: boolean;
   /**
    * False where the same rows give other bytes each time, so that there is no use in asking whether a shard is still
    * the one that it was. @default {true}

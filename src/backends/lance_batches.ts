@@ -2,7 +2,7 @@
  * Packed rows become tables of LanceDB: a few thousand vectors at a time, in the memory layout of Arrow.
  * @module
  */
-import { ConfigValidationError } from "../errors.ts";
+import { DbAdapterError } from "../errors.ts";
 import type { SortedRows } from "../rows.ts";
 import { decodeId, VectorCell } from "../vector/vector_cell.ts";
 import type { ArrowData, ArrowField, ArrowTable, ArrowType } from "./lance_library.ts";
@@ -24,7 +24,7 @@ export interface LanceTally {
 /**
  * The vectors of the rows, in tables with the columns `id`, `vector` and `payload`. Rows without one are counted only.
  *
- * @throws {ConfigValidationError} when a row has a value.
+ * @throws {DbAdapterError} when a row has a value.
  */
 export async function* lanceTables(
   rows: SortedRows,
@@ -42,7 +42,7 @@ export async function* lanceTables(
       tally.rowCount++;
       const { bytes, start, keyLength, valueLength } = cursor;
       cell.read(bytes, start + keyLength + valueLength);
-      if (cell.hasValue) throw valueError();
+      if (cell.hasValue) throw new DbAdapterError("Cannot store the value of a row in LanceDB: it stores vectors only");
       if (!cell.hasVector) continue;
       tally.vectorCount++;
       batch.add(bytes, cell);
@@ -52,14 +52,6 @@ export async function* lanceTables(
     }
   } while (await cursor.refill());
   if (batch.rowCount > 0) yield batch.take();
-}
-
-function valueError(): ConfigValidationError {
-  return new ConfigValidationError(
-    'Cannot use option "value" with the backend "lancedb" as that stores vectors only: ' +
-      "leave it out, or take compositeBackend(…)",
-    "value",
-  );
 }
 
 class VectorBatch {

@@ -85,6 +85,7 @@ export function lancedbBackend(options: LancedbBackendOptions): Backend {
     spec: { name: "lancedb", options: layout },
     module: { url: import.meta.url, factory: "lancedbBackend" },
     vectors: { dim, metric },
+    storesValues: false,
     isReproducible: false,
     fileName: LANCE_FILE,
     opens: ["remote"],

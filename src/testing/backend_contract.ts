@@ -21,10 +21,8 @@ import { findsVectors, givesCopies, readsRows, refusesOthers, scansRows, takesFe
 
 export { BackendContractError } from "./contract_subject.ts";
 
-/** How an engine differs from most. */
+/** How the contract is tried. */
 export interface BackendContractOptions {
-  /** False for engines that store vectors and nothing else. @default {true} */
-  readonly storesValues?: boolean | undefined;
   /** Makes the empty stores that shards are written to. @default {memoryStore} */
   readonly makeStore?: (() => ObjectStore | Promise<ObjectStore>) | undefined;
 }
@@ -58,12 +56,14 @@ export interface BackendCheck {
  */
 export function backendContract(
   makeBackend: () => Backend | Promise<Backend>,
-  { storesValues = true, makeStore = () => memoryStore() }: BackendContractOptions = {},
+  { makeStore = () => memoryStore() }: BackendContractOptions = {},
 ): BackendCheck[] {
-  const subject = { makeBackend, makeStore, storesValues };
   return Object.entries(CHECKS).map(([name, check]) => ({
     name,
-    run: async () => await check(subject, await makeBackend()),
+    async run() {
+      const backend = await makeBackend();
+      await check({ makeBackend, makeStore, storesValues: backend.storesValues !== false }, backend);
+    },
   }));
 }
 

@@ -83,7 +83,7 @@ class CheckedFolder {
         const { parts, etag } = await store.getRanges(key, [range], { signal });
         return { bytes: parts[0]!, etag };
       },
-      load: async (name, signal) => await (await store.get(this.#folder + name, { signal })).bytes(),
+      load: (name, signal) => loadOrNull(store, this.#folder + name, signal),
     };
   }
 
@@ -138,6 +138,19 @@ class CheckedFolder {
   /** Names are those below the folder of the shard, whichever file the shard begins with. */
   #atRoot(): ShardObject {
     return { ...this.#object, key: this.#folder };
+  }
+}
+
+async function loadOrNull(
+  store: ReadableStore,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | null> {
+  try {
+    return await (await store.get(key, { signal })).bytes();
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return null;
+    throw error;
   }
 }
 

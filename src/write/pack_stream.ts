@@ -29,7 +29,7 @@ export interface RowReader<T> {
   /** The vector of a row, or null. */
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
   /** What says how vectors are checked and packed. */
-  readonly backend?: Pick<Backend, "spec" | "vectors"> | undefined;
+  readonly backend?: Pick<Backend, "spec" | "vectors" | "storesValues"> | undefined;
   /** What the assigner looks at beside the key. */
   readonly columns?: ((row: T) => RoutingColumns) | undefined;
   /** Gives rows their shards, where a row's bytes are not enough for that: `celSharding(…).assigner()`. */

@@ -11,7 +11,7 @@ import { VectorCellPacker, type VectorEntry, type VectorId } from "../vector/vec
 export interface VectorColumn<T> {
   readonly value?: ((row: T) => string | Uint8Array) | undefined;
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
-  readonly backend?: Pick<Backend, "spec" | "vectors"> | undefined;
+  readonly backend?: Pick<Backend, "spec" | "vectors" | "storesValues"> | undefined;
 }
 
 /**
@@ -31,6 +31,13 @@ export function vectorPacker<T>({ value, vector, backend }: VectorColumn<T>): Ve
       `Cannot use option "vector" as the backend "${name}" needs a function that gives the vector of a row: ` +
         "it is missing",
       "vector",
+    );
+  }
+  if (backend?.storesValues === false && value !== undefined) {
+    throw new ConfigValidationError(
+      `Cannot use option "value" with the backend "${name}" as that stores vectors only: ` +
+        "leave it out, or take compositeBackend(…)",
+      "value",
     );
   }
   if (space !== undefined) return new VectorCellPacker(space);

@@ -9,13 +9,13 @@ import { slatedbBackend } from "../../src/backends/slatedb_backend.ts";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
 import { sqliteVecBackend } from "../../src/backends/sqlite_vec_backend.ts";
 import { xxh3Hex } from "../../src/bytes/xxh3.ts";
-import { type BackendCheck, backendContract, type BackendContractOptions } from "../../src/testing/mod.ts";
+import { type BackendCheck, backendContract } from "../../src/testing/mod.ts";
 import { lanceTest } from "./lance_shards.ts";
 
 const space = { dim: 6, metric: "l2" } as const;
 const cosine = { dim: 6, metric: "cosine" } as const;
 
-type Engine = readonly [label: string, make: () => Backend, options?: BackendContractOptions];
+type Engine = readonly [label: string, make: () => Backend];
 
 const engines: readonly Engine[] = [
   ["sqliteBackend", () => sqliteBackend()],
@@ -30,18 +30,18 @@ const engines: readonly Engine[] = [
 ];
 
 const lanceEngines: readonly Engine[] = [
-  ["lancedbBackend by l2", () => lancedbBackend(space), { storesValues: false }],
-  ["lancedbBackend by dot product", () => lancedbBackend({ dim: 6, metric: "dot_product" }), { storesValues: false }],
+  ["lancedbBackend by l2", () => lancedbBackend(space)],
+  ["lancedbBackend by dot product", () => lancedbBackend({ dim: 6, metric: "dot_product" })],
   ["compositeBackend of SQLite and LanceDB", () => compositeBackend(sqliteBackend(), lancedbBackend(cosine))],
   ["compositeBackend of SlateDB and LanceDB", () => compositeBackend(slatedbBackend(), lancedbBackend(space))],
 ];
 
-for (const [label, make, options] of engines) {
-  for (const { name, run } of backendContract(make, options)) test(`${label} ${name}`, { timeout: 60_000 }, run);
+for (const [label, make] of engines) {
+  for (const { name, run } of backendContract(make)) test(`${label} ${name}`, { timeout: 60_000 }, run);
 }
 
-for (const [label, make, options] of lanceEngines) {
-  for (const { name, run } of backendContract(make, options)) lanceTest(`${label} ${name}`, run);
+for (const [label, make] of lanceEngines) {
+  for (const { name, run } of backendContract(make)) lanceTest(`${label} ${name}`, run);
 }
 
 /** Changes what a reader answers. */
