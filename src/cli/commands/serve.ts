@@ -3,6 +3,7 @@
  * @module
  */
 import { type Command, Option } from "commander";
+import { ConfigValidationError } from "../../errors.ts";
 import type { EventSink } from "../../events.ts";
 import { openSnapshot } from "../../read/open_snapshot.ts";
 import type { SnapshotReader } from "../../read/snapshot_reader.ts";
@@ -77,12 +78,13 @@ async function run(context: CommandContext): Promise<number> {
   await using reader = isConfigured
     ? await context.openReader()
     : await opened(location, { ...open, signal, ...(measured && { onEvent: measured.onEvent }) });
-  const routes = await uiOf(context, location, reader);
+  const onError = (error: unknown): void => io.stderr(`Error: ${messageOf(error)}\n`);
+  const routes = await uiOf(context, { ...location, reader }, onError);
   const handler = snapshotHandler(reader, {
     ...served,
     ...(measured && { metrics: measured.metrics }),
     ...(routes && { routes }),
-    onError: (error) => io.stderr(`Error: ${messageOf(error)}\n`),
+    onError,
   });
   const server = await startHttpServer((request) => handler(request), { host, port });
   if (served.token === undefined && !isLoopback(host)) {
@@ -163,15 +165,23 @@ async function measuring(): Promise<{ onEvent: EventSink; metrics: () => Promise
 /** The page; what shows data there needs the token of the service, and a roll back one of its own. */
 async function uiOf(
   { options, io }: CommandContext,
-  location: Location,
-  reader: SnapshotReader,
+  { reader, store, manifestStore, pointerKey }: Location & { readonly reader: SnapshotReader },
+  onError: (error: unknown) => void,
 ): Promise<Routes | null> {
-  const token = textOption(options, "--ui-token") ?? (io.env["SHARDY_UI_TOKEN"] || undefined);
-  if (!switchOption(options, "--ui")) return null;
+  const typed = textOption(options, "--ui-token");
+  if (!switchOption(options, "--ui")) {
+    if (typed !== undefined) throw new UsageError("--ui-token needs --ui");
+    return null;
+  }
+  const token = typed ?? (io.env["SHARDY_UI_TOKEN"] || undefined);
   const readToken = textOption(options, "--token") ?? (io.env["SHARDY_TOKEN"] || undefined);
   const { explorerHandler } = await import("../../explorer/explorer_handler.ts");
-  const { store, manifestStore, pointerKey } = location;
-  return explorerHandler({ reader, store, manifestStore, pointerKey, token, readToken });
+  try {
+    return explorerHandler({ reader, store, manifestStore, pointerKey, token, readToken, onError });
+  } catch (error) {
+    if (!(error instanceof ConfigValidationError && error.path === "token")) throw error;
+    throw new UsageError("--ui-token must be a text of 16 or more ASCII characters without spaces");
+  }
 }
 
 function isLoopback(host: string): boolean {
