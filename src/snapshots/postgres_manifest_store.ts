@@ -90,10 +90,8 @@ const tableName = v.pipe(
   ),
 );
 const schema = v.strictObject({
-  connection: v.custom<PostgresTarget>(
-    (input) => typeof input === "function" || (typeof input === "object" ? input !== null : isPostgresUrl(input)),
-    "a URL that begins with postgres://, options or a client of the package postgres",
-  ),
+  // Checked by itself, as the general error would show what may be secret.
+  connection: v.any(),
   tableName: v.optional(tableName, "shardyfusion_manifests"),
   pointerTableName: v.optional(tableName, "shardyfusion_pointer"),
   ensureTable: v.optional(v.boolean("true or false"), true),
@@ -123,7 +121,16 @@ const schema = v.strictObject({
  * ```
  */
 export function postgresManifestStore(options: PostgresManifestStoreOptions): PostgresManifestStore {
-  return new TableManifestStore(parseOptions(schema, options, "postgresManifestStore"));
+  const checked = parseOptions(schema, options, "postgresManifestStore") as Checked;
+  requireConnection(checked.connection);
+  return new TableManifestStore(checked);
+}
+
+function requireConnection(input: unknown): void {
+  if (typeof input === "function" || (typeof input === "object" ? input !== null : isPostgresUrl(input))) return;
+  const path = "postgresManifestStore.connection";
+  const expected = "a URL that begins with postgres://, options or a client of the package postgres";
+  throw new ConfigValidationError(`Cannot use option "${path}" as it must be ${expected}`, path);
 }
 
 class TableManifestStore implements PostgresManifestStore {
