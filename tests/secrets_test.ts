@@ -16,6 +16,7 @@ import { logEvents } from "../src/metrics/log.ts";
 import { otelTracer } from "../src/metrics/otel.ts";
 import { postgresManifestStore } from "../src/snapshots/postgres_manifest_store.ts";
 import { awsCredentialChain, credentialsFromFile, s3OptionsFromFile } from "../src/stores/credential_sources.ts";
+import { snapshotHandler } from "../src/serve/mod.ts";
 import { httpStore } from "../src/stores/http_store.ts";
 import { s3FetchStore } from "../src/stores/s3_fetch_store.ts";
 import { s3Store, type S3StoreOptions } from "../src/stores/s3_store.ts";
@@ -261,6 +262,27 @@ test("postgresManifestStore(): no error or rendering tells the password", async 
       await store.loadCurrent({});
     });
     outputs.add("postgresManifestStore(), failed", failed);
+  }
+  outputs.requireClean();
+});
+
+test("snapshotHandler(): no answer or rendering tells the token, or what other requests brought", async () => {
+  const outputs = new Outputs();
+  const store = memoryStore();
+  await writeSnapshot([1], { store, sharding: hashSharding({ shards: 1 }), key: (id) => id, value: (id) => `${id}` });
+  await using reader = await openSnapshot({ store });
+  await using handler = snapshotHandler(reader, { token: TOKEN.replaceAll("=", "") });
+  outputs.add("handler", handler);
+  const paths = ["/v1/get/1", "/v1/get/x", "/v1/openapi.json", "/v1/health", "/v1/info", "/nowhere", "/metrics"];
+  for (const token of [undefined, `${TOKEN}x`, "SENTINELother", TOKEN.replaceAll("=", "")]) {
+    for (const path of paths) {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}`, "x-api-key": SECRET };
+      const answer = await handler(new Request(`http://localhost${path}?token=SENTINEL`, { headers }));
+      outputs.add(
+        `answer at ${path}`,
+        `${answer.status} ${JSON.stringify([...answer.headers])} ${await answer.text()}`,
+      );
+    }
   }
   outputs.requireClean();
 });
