@@ -83,20 +83,20 @@ interface RoutableRows {
 }
 
 async function routable<T>(open: () => ReadableStream<PackedRows>, means: RoutingMeans<T>): Promise<RoutableRows> {
-  const { options: { sharding }, rowCount, openSpool, signal } = means;
+  const { options: { sharding }, rowCount, openSpool, signal, pool } = means;
   if (sharding.kind === "fixed") return { rows: open(), router: sharding.router };
   if (sharding.kind === "vectors") return await routableByVectors(sharding, open, means);
   if (sharding.kind === "cel") throw new TypeError("unreachable");
   if (rowCount !== undefined) return { router: sharding.routerFor(rowCount), rows: open() };
   const spool = await openSpool();
-  const spooled = await spoolRows(open(), spool, signal);
+  const spooled = await spoolRows(open(), spool, { signal, pool });
   return { router: sharding.routerFor(spooled.rowCount), rows: spooled.read() };
 }
 
 async function routableByVectors<T>(
   sharding: VectorSharding,
   open: () => ReadableStream<PackedRows>,
-  { options: { backend, memory }, openSpool, signal }: RoutingMeans<T>,
+  { options: { backend, memory }, openSpool, signal, pool }: RoutingMeans<T>,
 ): Promise<RoutableRows> {
   const space = backend!.vectors!;
   const { sample: wanted } = sharding;
@@ -114,7 +114,7 @@ async function routableByVectors<T>(
       controller.enqueue(rows);
     },
   });
-  const spooled = await spoolRows(open().pipeThrough(sampling), spool, signal);
+  const spooled = await spoolRows(open().pipeThrough(sampling), spool, { signal, pool });
   return { router: await sharding.routerFor(space, sample.values, signal), rows: spooled.read() };
 }
 
