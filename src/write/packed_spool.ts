@@ -51,7 +51,7 @@ function readSpool(spool: ByteSpool, pool: ArrayPool): ReadableStream<PackedRows
   }, { highWaterMark: 0 });
 }
 
-/** The rows in arrays of the pool, which takes them back: views of the spool's would keep all of its pieces in memory. */
+/** The rows in arrays of the pool, which takes them back: views of the spool's would keep all its pieces in memory. */
 function ownRows({ rowCount, bytes, starts, keyLengths }: PackedRows, pool: ArrayPool): PackedRows {
   const own = pool.take({ rows: rowCount, bytes: bytes.length });
   own.bytes.set(bytes);
