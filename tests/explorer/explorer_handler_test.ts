@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { history, memoryStore, openSnapshot, writeSnapshot } from "../../mod.ts";
 import { explorerHandler, type ExplorerOptions } from "../../src/explorer/explorer_handler.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
-import { celSharding } from "../../src/routing/mod.ts";
+import { celSharding, hashSharding } from "../../src/routing/mod.ts";
 import type { ObjectStore } from "../../src/stores/store.ts";
 import { giantSeries, KEYS } from "../read/giant_series.ts";
 import { count, published } from "../read/small_snapshots.ts";
@@ -115,6 +115,16 @@ test("explorerHandler() shows rows, key ranges and the sizes of what lies beside
     const own = count(2000).filter((key) => reader.route(key) === shard.id);
     deepEqual([shard.minKey, shard.maxKey], [String(own[0]), String(own.at(-1))]);
   }
+});
+
+test("explorerHandler() tells from which run a shard was taken over", async () => {
+  const store = memoryStore();
+  const rows = { store, sharding: hashSharding({ shards: 2 }), key: (row: number) => row, value: () => "same" };
+  const first = await writeSnapshot(count(50), rows);
+  await writeSnapshot(count(50), { ...rows, reuse: "reference" });
+  const { handler } = await explorerOf(store);
+  const { data } = await asked(handler, "/ui/snapshot");
+  deepEqual(data.shards.map((shard: { reusedFrom: string }) => shard.reusedFrom), [first.runId, first.runId]);
 });
 
 test("explorerHandler() counts what the reader does", async () => {

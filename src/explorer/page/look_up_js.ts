@@ -29,13 +29,15 @@ export function showKeyForm(snapshot) {
   byId("key-hint").textContent = hints[keyEncoding] || "";
   byId("key").inputMode = keyEncoding === "u64be" || keyEncoding === "u32be" ? "numeric" : "text";
   byId("form").hidden = keyEncoding !== "raw";
-  const shown = snapshot.columns.map(({ name }) => name).join();
+  // The column "key" is the key itself.
+  const columns = snapshot.columns.filter(({ name }) => name !== "key");
+  const shown = columns.map(({ name }) => name).join();
   const box = byId("columns");
   if (box.dataset.names === shown) return;
   box.dataset.names = shown;
   replace(
     box,
-    snapshot.columns.map(({ name, type }, index) =>
+    columns.map(({ name, type }, index) =>
       h(
         "div",
         { class: "field" },
@@ -46,7 +48,6 @@ export function showKeyForm(snapshot) {
           "data-column": name,
           spellcheck: "false",
           autocapitalize: "off",
-          placeholder: name === "key" ? "the key" : null,
         }),
       )
     ),
@@ -124,8 +125,8 @@ function step(title, content) {
   return h("li", { class: "step" }, h("h3", null, title), content);
 }
 
-function keyStep({ key }) {
-  const isSame = key.storedHex === key.canonicalHex;
+function keyStep({ key, routing }) {
+  const isSame = key.storedHex === key.canonicalHex || routing.strategy !== "hash";
   return [
     h("p", { class: "mono big clip", title: key.text }, key.text === "" ? "(empty)" : key.text),
     facts([

@@ -145,7 +145,7 @@ input:focus + .slash { visibility: hidden; }
   margin: 6px 0 0; padding: 7px 10px; max-height: 190px; overflow: auto; background: var(--paper); border-radius: 6px;
   border: 1px solid var(--line); white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12.5px;
 }
-.tree { display: block; width: 100%; max-width: 380px; margin-top: 2px; overflow: visible; }
+.tree { display: block; width: 100%; max-width: 300px; margin-top: 2px; overflow: visible; }
 .tree text { font-size: 11.5px; fill: var(--ink); }
 text.tick { fill: var(--soft); font-size: 11px; }
 .sheet { fill: var(--rail); }
