@@ -92,20 +92,21 @@ async function withFiles(work: (files: { toml: string; ini: string }) => Promise
   }
 }
 
-test("Stores: no error, rendering or line of the console tells credentials, whatever a server answers", async () => {
-  const outputs = new Outputs();
-  await withFiles(async ({ toml, ini }) => {
-    const sources: Record<string, Credentials> = {
-      keys: credentials,
-      provider: () => Promise.resolve(credentials),
-      file: credentialsFromFile({ path: toml }),
-      "file of the AWS command line": { path: ini },
-    };
+const sources: Readonly<Record<string, (files: { toml: string; ini: string }) => Credentials>> = {
+  "keys": () => credentials,
+  "a provider": () => () => Promise.resolve(credentials),
+  "a file": ({ toml }) => credentialsFromFile({ path: toml }),
+  "a file of the AWS command line": ({ ini }) => ({ path: ini }),
+};
+
+for (const [source, given] of Object.entries(sources)) {
+  test(`Stores: no error, rendering or line of the console tells what ${source} gave, whatever servers say`, async () => {
+    const outputs = new Outputs();
     await using server = await startEchoServer();
-    await withConsole(outputs, async () => {
-      for (const [source, given] of Object.entries(sources)) {
-        for (const [kind, store] of Object.entries(storesAt(server.url, given))) {
-          outputs.add(`${kind} with ${source}`, store);
+    await withFiles((files) =>
+      withConsole(outputs, async () => {
+        for (const [kind, store] of Object.entries(storesAt(server.url, given(files)))) {
+          outputs.add(kind, store);
           for (const answer of ANSWERS) {
             server.answer = answer;
             for (const [name, request] of Object.entries(requestsOf(store))) {
@@ -114,15 +115,15 @@ test("Stores: no error, rendering or line of the console tells credentials, what
               if (!(outcome instanceof Uint8Array)) outputs.add(`${kind}.${name} at ${answer.status}`, outcome);
             }
           }
-          outputs.add(`${kind} with ${source}, used`, store);
+          outputs.add(`${kind}, used`, store);
         }
-      }
-    });
+      })
+    );
     ok(server.log.some(({ headers }) => headers["authorization"]?.includes(ID)));
     ok(server.log.some(({ headers }) => headers["x-amz-security-token"] === TOKEN));
+    outputs.requireClean();
   });
-  outputs.requireClean();
-});
+}
 
 test("Stores: nobody is told credentials when there is no server, or a request is aborted", async () => {
   const outputs = new Outputs();
