@@ -66,7 +66,13 @@ export {
 } from "./src/snapshots/clean_up.ts";
 export { memoryManifestStore, type MemoryManifestStoreOptions } from "./src/snapshots/memory_manifest_store.ts";
 export type { PreconditionPolicy } from "./src/snapshots/preconditions.ts";
-export { history, rollBack } from "./src/snapshots/history.ts";
+export {
+  history,
+  type HistoryOptions,
+  type ManifestPlaceOptions,
+  rollBack,
+  type RollBackOptions,
+} from "./src/snapshots/history.ts";
 export { type Pin, pin, type PinOptions, unpin, type UnpinOptions } from "./src/snapshots/pins.ts";
 export type { ObjectStore, OpenUpload, ReadableStore } from "./src/stores/store.ts";
 export { httpStore, type HttpStoreOptions } from "./src/stores/http_store.ts";
@@ -93,7 +99,13 @@ export type { ShardStats } from "./src/read/shard_tallies.ts";
 export type { KeyReader } from "./src/read/key_reader.ts";
 export type { VectorSearchOptions, VectorSearchResult } from "./src/read/search_snapshot.ts";
 export type { SnapshotReader, WarmTarget } from "./src/read/snapshot_reader.ts";
+export type { RoutingColumns } from "./src/routing/router.ts";
+export type { RateLimit } from "./src/token_bucket.ts";
+export type { ShardRetry } from "./src/write/build_shards.ts";
 export type { RowSource } from "./src/write/gather.ts";
+export type { RequestRetry } from "./src/write/limited_store.ts";
+export type { BatchLimits } from "./src/write/shard_batch_stream.ts";
+export type { WorkerBudget } from "./src/write/worker_options.ts";
 export { fullVerify, type FullVerifyOptions } from "./src/write/full_verify.ts";
 export { type SnapshotSink, snapshotSink } from "./src/write/snapshot_sink.ts";
 export {
