@@ -68,7 +68,7 @@ const seedCheck = (value: unknown): string | null => Number.isSafeInteger(value)
  * the shards whose centroids are nearest to the query.
  *
  * Without `centroids` all rows are put aside on disk first, and centroids are trained with a sample of their vectors
- * (k-means++, then at most 100 of Lloyd's iterations). Centroids are stored with the snapshot.
+ * (k-means++, then at most 100 of Lloyd's iterations). Centroids are stored with the snapshot. Each key may come once.
  *
  * @throws {ConfigValidationError} for wrong options; on writing when there are fewer vectors than shards.
  *
