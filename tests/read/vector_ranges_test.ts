@@ -60,7 +60,9 @@ function chunkBytes(rowCount: number): number {
   return Math.ceil(rowCount / 1024) * 1024 * 4 * DIM;
 }
 
-test("SnapshotReader.search() over ranges P8: a few GETs, of the vectors of the shards that are asked", async () => {
+test("SnapshotReader.search() over ranges P8: a few GETs, of the vectors of the shards that are asked", {
+  timeout: 60_000,
+}, async () => {
   await using http = await servedVectors(clusterSharding({ shards: SHARDS, train: { sample: 2000 } }));
   await using reader = await openSnapshot({ store: http.store, access: "range" });
   deepEqual(taken(http), { counts: { pointer: 1, manifest: 1, "centroids.npy": 1 }, dbBytes: 0 });
@@ -110,7 +112,9 @@ test("SnapshotReader.search() over ranges leaves rows and filters as they are", 
   ok((taken(http).counts["db"] ?? 0) <= 2);
 });
 
-test("SnapshotReader.search() over ranges survives requests that fail, and finds what a lying server changed", async () => {
+test("SnapshotReader.search() over ranges survives requests that fail, and finds what a lying server changed", {
+  timeout: 60_000,
+}, async () => {
   await using http = await servedVectors(clusterSharding({ shards: SHARDS, train: { sample: 2000 } }));
   const open = () => openSnapshot({ store: http.store, access: "range" });
   const expected = nearest(vectorAt(9), 6);
@@ -147,7 +151,7 @@ for (const name of [...unifiedSnapshots, ...vectorOnlySnapshots]) {
   });
 }
 
-test("SnapshotReader.search() in workerd, over ranges of R2 and in memory", async () => {
+test("SnapshotReader.search() in workerd, over ranges of R2 and in memory", { timeout: 60_000 }, async () => {
   const script = bundleWorker(new URL("vector_worker.ts", import.meta.url).pathname);
   await using worker = await startMiniflareBucket({ script });
   const response = await fetch(worker.url);

@@ -53,7 +53,7 @@ async function checkAll(store: ReadableStore, name: string): Promise<void> {
 }
 
 for (const name of [...unifiedSnapshots, ...vectorOnlySnapshots]) {
-  test(`SnapshotReader.search() finds all of ${name} in a mirror in a folder`, async () => {
+  test(`SnapshotReader.search() finds all of ${name} in a mirror in a folder`, { timeout: 60_000 }, async () => {
     await checkAll(fsStore(`${fixtures}${seriesPath(name)}`), name);
   });
 

@@ -69,7 +69,9 @@ const SHARDINGS: readonly [name: string, sharding: Sharding, more: Partial<Optio
 ];
 
 for (const [name, sharding, more] of SHARDINGS) {
-  test(`P9 writeSnapshot(): the same files with threads, lost threads, retries and a low ceiling: ${name}`, async () => {
+  test(`P9 writeSnapshot(): the same files with threads, lost threads, retries and a low ceiling: ${name}`, {
+    timeout: 60_000,
+  }, async () => {
     using folder = temporaryFolder();
     const expected = await digestsOf(options(memoryStore(), sharding, more));
     const retry = { retriesMax: 2, initialBackoffMs: 1 };
@@ -92,7 +94,7 @@ for (const [name, sharding, more] of SHARDINGS) {
     deepEqual((await readdir(folder.path)).filter((file) => file.endsWith(".flag")).length, 2);
   });
 
-  test(`writeSnapshot() of vectors goes on when requests fail: ${name}`, async () => {
+  test(`writeSnapshot() of vectors goes on when requests fail: ${name}`, { timeout: 60_000 }, async () => {
     const store = memoryStore();
     const lost = new Set([3, 9, 16, 27]);
     const faulty = faultStore(store, {
@@ -107,7 +109,9 @@ for (const [name, sharding, more] of SHARDINGS) {
     await checkSearch(store);
   });
 
-  test(`verifySnapshot() P7 finds snapshots with vectors sound, and every byte that changed: ${name}`, async () => {
+  test(`verifySnapshot() P7 finds snapshots with vectors sound, and every byte that changed: ${name}`, {
+    timeout: 60_000,
+  }, async () => {
     const store = memoryStore();
     await writeSnapshot(Array(ROWS).keys(), options(store, sharding, more));
     const sound = await verifySnapshot(store);
@@ -168,7 +172,7 @@ test("rowCountDrift() and sampleRows() judge snapshots with vectors", async () =
   equal(reader.info.runId, runId);
 });
 
-test("SnapshotReader.refresh() takes over newer vectors, and what routes them", async () => {
+test("SnapshotReader.refresh() takes over newer vectors, and what routes them", { timeout: 60_000 }, async () => {
   const store = memoryStore();
   await writeSnapshot(Array(ROWS).keys(), options(store, clusters));
   for (const access of ["memory", "range"] as const) {
