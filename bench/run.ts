@@ -5,7 +5,7 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,6 +48,34 @@ function script(runtime: string, name: string, ...args: readonly (string | numbe
 
 function thousands(value: number): string {
   return `${Math.round(value / 1000).toLocaleString("en")} k`.padStart(9);
+}
+
+/** SlateDB shards beside the native binding, which is no package of the checkout: npm fetches it for this. */
+function slatedbLines(): string[] {
+  const place = mkdtempSync(join(tmpdir(), "slatedb-uniffi-"));
+  try {
+    const install = ["install", "--prefix", place, "--no-audit", "--no-fund", "@slatedb/uniffi@0.12.1"];
+    const { status } = spawnSync("npm", install, { stdio: "ignore" });
+    const found = [`SlateDB, ${ROWS.toLocaleString("en")} rows, one shard (rows/s)`];
+    if (status !== 0) found.push("  LEFT OUT: the native binding, as npm could not install @slatedb/uniffi");
+    for (const runtime of Object.keys(RUNTIMES)) {
+      // Deno imports from a folder of packages that is not its own only so.
+      const command = [...RUNTIMES[runtime]!, ...(runtime === "deno" ? ["--node-modules-dir=manual"] : [])];
+      const args = [join(import.meta.dirname!, "slatedb.ts"), `${ROWS}`, ...(status === 0 ? [place] : [])];
+      const figures = run([...command, ...args], `${runtime} slatedb.ts`);
+      const { rowsPerSecond, nativeRowsPerSecond, lagP99Ms, warmGets, nativeGets, requestsCold, requestsAbsent } =
+        figures;
+      const ratio = nativeRowsPerSecond ? `   ${(rowsPerSecond / nativeRowsPerSecond).toFixed(1)} × native` : "";
+      const gets = `gets${thousands(warmGets ?? 0)}${nativeGets ? ` (native${thousands(nativeGets)})` : ""}`;
+      const requests = `${requestsCold?.toFixed(2)} GETs a key, ${requestsAbsent?.toFixed(3)} an absent one`;
+      found.push(
+        `  ${runtime.padEnd(6)} ${thousands(rowsPerSecond)}${ratio}, lag p99 ${lagP99Ms} ms, ${gets}, ${requests}`,
+      );
+    }
+    return found;
+  } finally {
+    rmSync(place, { recursive: true });
+  }
 }
 
 const lines: string[] = [];
@@ -115,4 +143,5 @@ for (const runtime of Object.keys(RUNTIMES)) {
     lines.push(`  ${runtime.padEnd(6)} ${sharding.padEnd(8)} probes ${shown.join("; ")}`);
   }
 }
+lines.push(...slatedbLines());
 console.log(lines.join("\n"));

@@ -83,6 +83,18 @@ test("docs/adding_a_backend.md: the engine runs as printed, and keeps the contra
   }
 });
 
+test("docs/slatedb.md: the program runs as printed", () => {
+  const page = readFileSync(`${root}docs/slatedb.md`, "utf8");
+  mkdirSync(folder, { recursive: true });
+  try {
+    const [program, ...others] = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!);
+    equal(others.length, 0);
+    equal(run(folder, program!), "Grace null\n0 problems\n");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("docs/cel_sharding.md: the program runs as printed", () => {
   const page = readFileSync(`${root}docs/cel_sharding.md`, "utf8");
   mkdirSync(folder, { recursive: true });
