@@ -125,12 +125,22 @@ export async function importLance(): Promise<LanceLibrary> {
     const [{ createRequire }, { cwd }] = await Promise.all([import("node:module"), import("node:process")]);
     return createRequire(`${cwd()}/package.json`)(PACKAGE);
   } catch (error) {
-    // The one that tells more: that it is not there, or why it does not load.
-    if ((error as { code?: unknown } | null)?.code !== "MODULE_NOT_FOUND") cause = error;
+    // Then it is there.
+    if ((error as { code?: unknown } | null)?.code !== "MODULE_NOT_FOUND") throw brokenError(error);
   }
   throw new MissingLibraryError(
     `Cannot use lancedbBackend without the package "${PACKAGE}": install it ("npm install ${PACKAGE}", ` +
       `"bun add ${PACKAGE}" or "deno add npm:${PACKAGE}")`,
+    PACKAGE,
+    { cause },
+  );
+}
+
+function brokenError(cause: unknown): MissingLibraryError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new MissingLibraryError(
+    `Cannot use lancedbBackend as the package "${PACKAGE}" does not load: install the one for this system, and on ` +
+      `Deno allow --allow-env and --allow-ffi; it says ${JSON.stringify(message.split("\n")[0])}`,
     PACKAGE,
     { cause },
   );

@@ -65,10 +65,12 @@ const lanceOptions: v.GenericSchema<LancedbBackendOptions, LanceLayout & { nativ
  * Reading makes a copy of the shard's table in the folder for temporary files, at its first search, each file checked
  * against its digest; with `native`, LanceDB itself reads the shard where it lies, which nothing checks.
  *
+ * On Deno the package needs `--allow-env` and `--allow-ffi`, beside reading and writing of files.
+ *
  * The bytes of the files differ from one build to the next, so that unchanged shards cannot be reused.
  *
  * @throws {ConfigValidationError} when an option is missing, unknown or out of range. Building and searching throw
- * `MissingLibraryError` where the package is not installed.
+ * `MissingLibraryError` where the package is not installed, or does not load.
  *
  * @example
  * ```ts

@@ -1,7 +1,7 @@
 // What happens where @lancedb/lancedb is not installed: in a process of its own, in a folder that has no packages.
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, equal, match } from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -89,4 +89,24 @@ test("lancedbBackend names the package to install where it is missing, and leave
     // Rows need none of it.
     ["row", Array.from(fromHex(value!))],
   ]);
+});
+
+test("lancedbBackend says why the package does not load where it is there", { timeout: 60_000 }, (context) => {
+  if (existsSync(new URL("node_modules/@lancedb", root))) {
+    console.log("LEFT OUT: LanceDB that does not load, as one that does is installed in the checkout");
+    return context.skip("LanceDB is installed in the checkout");
+  }
+  using folder = temporaryFolder();
+  const place = join(folder.path, "node_modules/@lancedb/lancedb");
+  mkdirSync(place, { recursive: true });
+  writeFileSync(join(place, "package.json"), '{"name":"@lancedb/lancedb","version":"0.0.0","main":"index.js"}');
+  writeFileSync(join(place, "index.js"), 'throw new Error("Cannot find native binding\\nat all");');
+  const library = new URL("src/backends/lance_library.ts", root).href;
+  const [[code, message]] = run(
+    folder.path,
+    `import { importLance } from "${library}";
+    await importLance().catch(({ code, message }) => console.log(JSON.stringify([[code, message]])));`,
+  ) as [[string, string]];
+  equal(code, "MISSING_LIBRARY");
+  match(message, /does not load: install the one for this system.*--allow-ffi; it says "Cannot find native binding"$/);
 });
