@@ -14,8 +14,6 @@ export type TomlTable = Readonly<Record<string, unknown>>;
 export interface ConfigFile {
   readonly path: string;
   readonly content: TomlTable;
-  /** Permissions, as `stat` has them. */
-  readonly mode: number;
 }
 
 /** Where a file may be. */
@@ -50,17 +48,14 @@ export async function readConfigFile({ option, variable, name }: FilePlace, env:
 
 async function readToml(path: string): Promise<ConfigFile> {
   let text: string;
-  let mode: number;
   try {
-    const bytes = await readFile(path);
-    mode = (await stat(path)).mode;
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
   } catch (cause) {
     throw new CliError(`Cannot read '${path}': ${reasonOf(cause)}`, { cause });
   }
   const { parse } = await import("@std/toml");
   try {
-    return { path, mode, content: parse(text) };
+    return { path, content: parse(text) };
   } catch (error) {
     // Without the parser's own words, which repeat a part of the text.
     const line = /line (\d+)/.exec(error instanceof Error ? error.message : "")?.[1];

@@ -9,7 +9,7 @@
  * ```
  * @module
  */
-import process from "node:process";
+import { looseFileWarning } from "../stores/credential_profiles.ts";
 import { CliError, UsageError } from "./cli_errors.ts";
 import type { CliIo } from "./command.ts";
 import { readConfigFile } from "./config_file.ts";
@@ -22,8 +22,6 @@ export interface CredentialsChoice {
   /** What options, variables and `reader.toml` say. */
   readonly profile: string | undefined;
 }
-
-const GROUP_AND_OTHERS = 0o077;
 
 /**
  * The settings of the profile, as `--s3-option` would have them; none when there is no such file.
@@ -40,11 +38,8 @@ export async function loadProfile({ path, profile }: CredentialsChoice, io: CliI
     if (profile === undefined) return [];
     throw new CliError(`Cannot use the profile '${name}' as there is no credentials.toml: give --credentials`);
   }
-  // Windows knows no such bits.
-  if ((file.mode & GROUP_AND_OTHERS) !== 0 && process.platform !== "win32") {
-    const mode = (file.mode & 0o777).toString(8).padStart(4, "0");
-    io.stderr(`Warning: ${file.path} can be read by others (mode ${mode}): chmod 600 ${file.path}\n`);
-  }
+  const warning = await looseFileWarning(file.path);
+  if (warning !== null) io.stderr(`Warning: ${warning}\n`);
   const settings = Object.hasOwn(file.content, name) ? file.content[name] : undefined;
   if (typeof settings !== "object" || settings === null || Array.isArray(settings)) {
     const known = Object.keys(file.content).map((other) => `'${other}'`).join(", ") || "none";

@@ -104,7 +104,10 @@ test("credentials.toml: warns when others may read it, and shows no secret", asy
     await chmod(path, 0o644);
     const open = await run("info");
     equal(open.exitCode, 1);
-    match(open.stderr, /^Warning: .*credentials.toml can be read by others \(mode 0644\): chmod 600 /);
+    match(
+      open.stderr,
+      /^Warning: Others may use the credentials in ".*credentials.toml" as its mode is 0644: run chmod 600 on it\n/,
+    );
     await chmod(path, 0o600);
     match((await run("info")).stderr, /^Error: Failed to initialise reader: /);
     const wrong: [args: string[], complaint: RegExp][] = [
