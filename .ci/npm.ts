@@ -77,6 +77,7 @@ export function npmManifest(
     keywords: checkout.keywords ?? [],
     license: packed.license,
     type: "module",
+    ...repositoryField(),
     engines: { node: ">=24.2", bun: ">=1.4" },
     sideEffects: [`./${COMMAND_FILE}`, WORKER_MODULE.replace(/ts$/, "js")],
     bin: { shardy: COMMAND_FILE },
@@ -85,6 +86,12 @@ export function npmManifest(
     peerDependencies,
     peerDependenciesMeta,
   };
+}
+
+/** Where provenance is checked against: known in the workflow that publishes. */
+function repositoryField(): { repository?: string } {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name } = process.env;
+  return server && name ? { repository: `git+${server}/${name}.git` } : {};
 }
 
 /**

@@ -1,9 +1,9 @@
 import { deepEqual, equal, ok, throws } from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { type DenoConfig, type PackageConfig, publishedConfig, publishedFiles } from "../.ci/publish.ts";
 import { importsOf, scanSource } from "./tidy/source_scan.ts";
 
@@ -100,3 +100,50 @@ test("publishedConfig() resolves against the real registries", (t) => {
   const { status, stderr } = spawnSync(deno, ["run", "-A", ".ci/publish.ts", "--dry-run"], { cwd: root });
   equal(status, 0, stderr.toString());
 });
+
+test("publish.yml runs tasks and files that exist, with the right to sign and nothing more", () => {
+  const workflow = readFileSync(`${root}.github/workflows/publish.yml`, "utf8");
+  const { tasks } = JSON.parse(readFileSync(`${root}deno.json`, "utf8"));
+  const named = Array.from(workflow.matchAll(/deno task (\w+)/g), ([, task]) => task!);
+  deepEqual(named.filter((task) => !(task in tasks)), []);
+  deepEqual(named.toSorted(), ["npm", "publish"]);
+  ok(existsSync(`${root}.ci/run`) && workflow.includes("run: .ci/run"));
+  deepEqual(workflow.match(/^ +[\w-]+: write/gm)?.map((line) => line.trim()), ["id-token: write"]);
+  ok(!/secrets\./.test(workflow) && workflow.includes("npm publish --provenance"));
+  ok(workflow.includes(`deno-version: ${/deno@([\d.]+)/.exec(readFileSync(`${root}README.md`, "utf8"))![1]}`));
+});
+
+// By Deno alone, as that is what reads the code.
+if ("Deno" in globalThis) {
+  test("JSR: every entry point has a description, and every exported symbol has its own", () => {
+    const args = ["doc", "--json", ...Object.values(config.exports)];
+    const json = execFileSync(process.execPath, args, {
+      cwd: root,
+      maxBuffer: 1 << 28,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const { nodes } = JSON.parse(json.toString()) as { nodes: Record<string, DocumentedModule> };
+    const entryPoints = new Set(Object.values(config.exports).map((path) => pathToFileURL(root + path).href));
+    const documented = new Set<string>();
+    const bare: string[] = [];
+    for (const { symbols } of Object.values(nodes)) {
+      for (const { name, declarations } of symbols) {
+        if (declarations.some(({ jsDoc }) => jsDoc?.doc)) documented.add(name);
+      }
+    }
+    for (const [url, { "module_doc": description, symbols }] of Object.entries(nodes)) {
+      if (!entryPoints.has(url)) continue;
+      if (!description?.doc) bare.push(url);
+      for (const { name, declarations } of symbols) {
+        const isExported = declarations.some(({ declarationKind }) => declarationKind === "export");
+        if (isExported && !documented.has(name)) bare.push(`${url}: ${name}`);
+      }
+    }
+    deepEqual(bare, []);
+  });
+}
+
+interface DocumentedModule {
+  "module_doc"?: { doc?: string };
+  symbols: { name: string; declarations: { declarationKind: string; jsDoc?: { doc?: string } }[] }[];
+}
