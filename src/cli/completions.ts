@@ -24,6 +24,9 @@ export const OPTION_CHOICES: Readonly<Record<string, readonly string[]>> = {
   "--sharding": ["cluster", "lsh", "explicit"],
   "--vector-metric": ["cosine", "l2"],
   "--cel-nul": ["refuse", "cut"],
+  "--backend": ["sqlite", "slatedb"],
+  "--vector-backend": ["sqlite-vec", "lancedb"],
+  "--access": ["auto", "memory", "download", "range", "hydrate"],
 };
 
 /** Options whose values are files. */
