@@ -165,7 +165,8 @@ function finish(folder: string, config: DenoConfig, checkout: CheckoutPackage): 
   writeFileSync(command, `#!/usr/bin/env node\n${readFileSync(command, "utf8")}`);
   chmodSync(command, 0o755);
   for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
-    if (/(?<!\.d)\.ts$/.test(file)) throw new Error(`Cannot publish what was not compiled: ${file}`);
+    // What nothing of the package imports is not compiled: scripts of the checkout.
+    if (/(?<!\.d)\.ts$/.test(file)) rmSync(join(folder, file));
     if (!/\.(?:js|d\.ts)$/.test(file)) continue;
     const text = readFileSync(join(folder, file), "utf8");
     writeFileSync(join(folder, file), withNpmNames(text, config.imports));

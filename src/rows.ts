@@ -8,6 +8,7 @@
  * then its value. Costs 8 bytes a row beside the rows themselves.
  */
 export interface PackedRows {
+  /** How many rows there are. */
   readonly rowCount: number;
   /** `starts[rowCount]` bytes are in use; the array may be longer. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -27,6 +28,7 @@ export interface RoutedRows extends PackedRows {
 
 /** Rows of one shard, in order of arrival. */
 export interface ShardBatch extends PackedRows {
+  /** The shard of all of them. */
   readonly shardId: number;
   /** True when the rate limiter has been asked for these rows already and allowed them. */
   readonly isPaid: boolean;

@@ -19,7 +19,9 @@ export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 
 /** A span that is about to begin. */
 export interface SpanStart {
+  /** What is being done. */
   readonly name: SpanName;
+  /** What is known from the beginning on. */
   readonly attributes: SpanAttributes;
 }
 

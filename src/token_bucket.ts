@@ -64,6 +64,7 @@ export class TokenBucket {
 
 /** Limits over all shards together. */
 export interface RateLimit {
+  /** Rows, however large. */
   readonly rowsPerSecond?: number | undefined;
   /** Keys and values together. */
   readonly bytesPerSecond?: number | undefined;

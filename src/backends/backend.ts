@@ -43,6 +43,7 @@ export interface ShardTarget {
 export interface ObjectDigest {
   /** File name below the shard's folder. */
   readonly name: string;
+  /** Length of the object. */
   readonly sizeBytes: number;
   /** XXH3-64 in 16 hex digits, of the bytes from `rotatedBytes` to the end followed by the first `rotatedBytes`. */
   readonly xxh3: string;
@@ -121,6 +122,7 @@ export interface ShardReader extends AsyncDisposable {
 
 /** What was read of a shard that stays in the store. */
 export interface RemotePart {
+  /** What was read. */
   readonly bytes: Uint8Array;
   /** Version of the file that the bytes are from; null where the store tells none. */
   readonly etag: string | null;

@@ -17,6 +17,7 @@ import type { SnapshotSession } from "./snapshot_session.ts";
 export interface CliIo {
   /** Without the names of the runtime and of the script. */
   readonly args: readonly string[];
+  /** Variables of the environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Read only by commands that ask for it. */
   readonly stdin: ReadableStream<Uint8Array<ArrayBuffer>>;

@@ -89,7 +89,7 @@ export interface ReaderOptions {
 export interface OpenSnapshotOptions extends ReaderOptions {
   /** What a shard is made of. Default: what the manifest says. */
   readonly backend?: Backend | undefined;
-  /** @default {"auto"} */
+  /** How shards are made available. @default {"auto"} */
   readonly access?: AccessMode | undefined;
   /** Folder for downloaded shards, kept for the next reader. Default: a temporary one, removed with the reader. */
   readonly cacheDir?: string | undefined;

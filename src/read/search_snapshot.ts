@@ -38,6 +38,7 @@ export interface VectorSearchResult {
   readonly results: readonly SearchHit[];
   /** Shards that were searched; empty ones do not count. */
   readonly shardsQueried: number;
+  /** How long the search took. */
   readonly latencyMs: number;
 }
 

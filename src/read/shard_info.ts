@@ -10,12 +10,15 @@ import { checkShardId } from "./look_up.ts";
 
 /** One shard, as the manifest describes it. */
 export interface ShardInfo {
+  /** Number of the shard, from 0. */
   readonly shardId: number;
   /** Rows offered; 0 for an empty shard. */
   readonly rowCount: number;
+  /** Size of the shard's file. */
   readonly sizeBytes: number;
   /** Smallest key; null when unknown or empty. */
   readonly minKey: bigint | string | null;
+  /** Largest key, as `minKey`. */
   readonly maxKey: bigint | string | null;
   /** Folder of the shard; null for an empty shard. */
   readonly dbUrl: string | null;

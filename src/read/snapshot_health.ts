@@ -10,10 +10,13 @@ import type { Generation } from "./generation.ts";
 export interface SnapshotHealth {
   /** `"degraded"`: the snapshot is older than asked for; `"unhealthy"`: the reader is closed. */
   readonly status: "healthy" | "degraded" | "unhealthy";
+  /** URL of the manifest being read. */
   readonly manifestRef: string;
   /** Milliseconds since the snapshot was published. */
   readonly manifestAgeMs: number;
+  /** Shards of the snapshot. */
   readonly shardCount: number;
+  /** Whether the reader was closed. */
   readonly isClosed: boolean;
 }
 

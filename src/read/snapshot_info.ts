@@ -12,16 +12,23 @@ import type { ShardStats } from "./shard_tallies.ts";
 
 /** The snapshot being read. Times are microseconds since 1970. */
 export interface SnapshotInfo {
+  /** The run that wrote it. */
   readonly runId: string;
+  /** Shards, those without rows included. */
   readonly shardCount: number;
+  /** Whether keys find their shards by hash or by an expression. */
   readonly sharding: "hash" | "cel";
   /** How keys find their shards, with the expression and the columns of CEL sharding. */
   readonly routing: RoutingSpec;
+  /** What keys are hashed by. */
   readonly hashAlgorithm: "xxh3_64";
+  /** How keys are stored. */
   readonly keyEncoding: KeyEncoding;
+  /** When it was made. */
   readonly createdAtMicros: number;
   /** When the pointer was moved to it; when it was made, where an older snapshot had to be taken. */
   readonly publishedAtMicros: number;
+  /** URL of its manifest. */
   readonly manifestRef: string;
   /** Raised by every publish and roll back; null for pinned snapshots, and where Python wrote the pointer. */
   readonly generation: number | null;

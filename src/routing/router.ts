@@ -20,7 +20,9 @@ export type RoutingSpec =
 
 /** Gives each key its shard. Pure: the same key always gets the same number. */
 export interface Router {
+  /** What the manifest says of it. */
   readonly spec: RoutingSpec;
+  /** How many shards there are. */
   readonly shardCount: number;
   /** Whether the key alone tells the shard, so that `columns` may be left out. */
   readonly isKeyOnly: boolean;

@@ -23,6 +23,7 @@ export type Sharding = FixedSharding | CountedSharding | CelSharding | VectorSha
 /** The router is known before the first row. */
 export interface FixedSharding {
   readonly kind: "fixed";
+  /** Gives rows their shards. */
   readonly router: Router;
 }
 

@@ -15,6 +15,7 @@ import { clusterRouter, explicitRouter, lshRouter, type VectorRouter } from "./v
 /** Shards by the vectors of rows; made by a function such as {@linkcode clusterSharding}. */
 export interface VectorSharding {
   readonly kind: "vectors";
+  /** What decides about the shard of a vector. */
   readonly strategy: "cluster" | "lsh" | "explicit";
   /** How many vectors are looked at before the first one is routed, and the seed that chooses them; null for none. */
   readonly sample: { readonly rowsMax: number; readonly rowsMin: number; readonly seed: number } | null;
@@ -27,6 +28,7 @@ export interface VectorSharding {
    * @throws {ConfigValidationError} when there are fewer of them than shards.
    */
   routerFor(space: VectorSpace, sample: Float32Array, signal?: AbortSignal): Promise<VectorRouter>;
+  /** How many shards there are. */
   readonly shardCount: number;
   /** Shard of a row, where the caller says it. */
   readonly shardOf?: (row: unknown) => number;

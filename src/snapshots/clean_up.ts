@@ -101,6 +101,7 @@ export interface CleanUpProgress {
 
 /** What a clean-up removed and what it kept, or would in a dry run. */
 export interface CleanUpResult {
+  /** Whether nothing was removed. */
   readonly dryRun: boolean;
   /** The current snapshot; null when nothing was ever published: then all manifests are kept. */
   readonly current: ManifestRef | null;

@@ -23,11 +23,13 @@ export type KeepReason = "current" | "newest" | "pinned" | "grace" | "meanwhile"
 
 /** A snapshot that stays. */
 export interface KeptSnapshot extends ManifestRef {
+  /** Why it stays: at least one reason. */
   readonly reasons: readonly KeepReason[];
 }
 
 /** A run without a snapshot that stays nevertheless. */
 export interface KeptRun {
+  /** Name of the run. */
   readonly runId: string;
   /**
    * `referenced`: a kept manifest names its shards. `grace`: it gave a sign of life lately, or is running. `published
@@ -39,12 +41,15 @@ export interface KeptRun {
 
 /** How much lies under a prefix; null where it was not listed. */
 export interface RemovedAmount {
+  /** How many; null where they were not counted. */
   readonly objects: number | null;
+  /** Of all of them together; null where they were not counted. */
   readonly sizeBytes: number | null;
 }
 
 /** A run of which everything goes: shards, vector data and records. */
 export interface RemovedRun extends RemovedAmount {
+  /** Name of the run. */
   readonly runId: string;
   /** Folder of its shards, as a key; null when there is none. */
   readonly prefix: string | null;
@@ -54,6 +59,7 @@ export interface RemovedRun extends RemovedAmount {
 
 /** An attempt at a shard that no kept manifest names, in the folder of a run that stays. */
 export interface RemovedAttempt extends RemovedAmount {
+  /** Name of the run. */
   readonly runId: string;
   /** Null when no kept manifest tells. */
   readonly shardId: number | null;

@@ -33,6 +33,7 @@ export const preconditionPolicy: v.GenericSchema<PreconditionPolicy> = v.picklis
 
 /** How a store is tried. */
 export interface FenceOptions extends RequestOptions {
+  /** What to do about a store that ignores preconditions. */
   readonly policy: PreconditionPolicy;
   /** Folder for the object that the store is tried with, which is removed again. @default {"probes"} */
   readonly folder?: string | undefined;

@@ -20,6 +20,7 @@ import { signedVarintAt, varintAt, varintEnd } from "./varint.ts";
 
 /** A row of an ordinary table. */
 export interface RowidRow {
+  /** Its number in the table. */
   readonly rowid: number | bigint;
   /** One value per column of the table, in the order of `columns`. */
   readonly values: readonly SqlValue[];

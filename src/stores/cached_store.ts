@@ -13,12 +13,15 @@ import { rangeError, requireRanges, storedObject } from "./stored_object.ts";
 
 /** What is used of the Cache API: `caches.default`, or what `caches.open` gives. */
 export interface ResponseCache {
+  /** What is kept for a URL. */
   match(url: string): Promise<Response | undefined>;
+  /** Keeps an answer for a URL. */
   put(url: string, response: Response): Promise<void>;
 }
 
 /** What {@linkcode cachedStore} can be told. */
 export interface CachedStoreOptions {
+  /** Where pieces are kept. */
   readonly cache: ResponseCache;
   /** Length of the pieces in which objects are cached; a power of two suits pages best. @default {1048576} */
   readonly chunkBytes?: number | undefined;

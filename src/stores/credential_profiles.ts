@@ -10,7 +10,7 @@ import { type S3Connection, type S3ConnectionOptions, s3ConnectionOptions } from
 export interface ProfilePlace {
   /** A file of TOML where its name ends in `.toml`, else of JSON: an object of profiles. */
   readonly path: string | URL;
-  /** @default {"default"} */
+  /** Section of the file. @default {"default"} */
   readonly profile?: string | undefined;
 }
 

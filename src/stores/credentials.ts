@@ -5,8 +5,11 @@
 
 /** Keys to an S3 store. Never part of an error, a log or a rendering of ours. */
 export interface S3Credentials {
+  /** Name of the key. */
   readonly accessKeyId: string;
+  /** The key itself. */
   readonly secretAccessKey: string;
+  /** Of temporary keys. */
   readonly sessionToken?: string | undefined;
   /** When they stop being valid; a provider is asked anew shortly before. */
   readonly expiration?: Date | undefined;
@@ -17,9 +20,9 @@ export type CredentialProvider = () => Promise<S3Credentials>;
 
 /** A file in the format of the AWS command line, and the profile to take from it. */
 export interface CredentialsFile {
-  /** @default {"~/.aws/credentials"} */
+  /** Where it is. @default {"~/.aws/credentials"} */
   readonly path?: string | undefined;
-  /** @default {"default"} */
+  /** Section of the file. @default {"default"} */
   readonly profile?: string | undefined;
 }
 

@@ -9,8 +9,11 @@ import type { S3StoreOptions } from "./s3_options.ts";
 
 /** `S3ConnectionOptions` of the Python package (WIRE_FORMATS 1): what a configuration shared by both says. */
 export interface S3ConnectionOptions {
+  /** URL of the server: `endpoint` of `s3Store`. */
   readonly endpoint_url?: string | null | undefined;
+  /** `region` of `s3Store`. */
   readonly region_name?: string | null | undefined;
+  /** `addressingStyle` of `s3Store`. */
   readonly addressing_style?: "path" | "virtual" | "auto" | null | undefined;
   /** Signatures older than `s3v4` are refused. */
   readonly signature_version?: string | null | undefined;

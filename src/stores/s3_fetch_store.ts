@@ -21,7 +21,7 @@ export interface S3FetchStoreOptions {
   readonly credentials: S3Credentials | CredentialProvider;
   /** URL of the server, for anything but AWS. */
   readonly endpoint?: string | undefined;
-  /** @default {"us-east-1"} */
+  /** What requests are signed for. @default {"us-east-1"} */
   readonly region?: string | undefined;
   /** Whether the bucket stands in the path or in the host's name. Default: path with an endpoint, else host name. */
   readonly addressingStyle?: "path" | "virtual" | "auto" | undefined;

@@ -32,6 +32,7 @@ export interface StoreRequest {
   readonly requestNumber: number;
   /** From 1 up, among the requests of its kind. */
   readonly kindNumber: number;
+  /** Which requests. */
   readonly kind: RequestKind;
   /** The key, or the prefix of `LIST` and `deletePrefix`. */
   readonly key: string;
@@ -41,7 +42,7 @@ export interface StoreRequest {
 export interface Fault {
   /** Before it did anything, or after it did everything, so that only the reply gets lost. */
   readonly moment: "before" | "after";
-  /** @default {true} */
+  /** Whether the error says that another try may help. @default {true} */
   readonly retryable?: boolean;
   /** Thrown instead of a `StoreError`. */
   readonly error?: unknown;

@@ -7,8 +7,9 @@ import { type DistanceMetric, DistanceTable, rowCountOf, type VectorRows } from 
 
 /** What {@linkcode assignClusters} compares with. */
 export interface ClusterOptions {
+  /** What vectors are compared with. */
   readonly centroids: VectorRows;
-  /** @default {"l2"} */
+  /** How far apart two vectors are. @default {"l2"} */
   readonly metric?: DistanceMetric | undefined;
 }
 

@@ -14,8 +14,9 @@ export interface TrainOptions {
   readonly clusters: number;
   /** A whole number; the same one gives the same centroids. @default {42} */
   readonly seed?: number | undefined;
-  /** @default {100} */
+  /** How often centroids are moved at most. @default {100} */
   readonly iterationsMax?: number | undefined;
+  /** Aborts the training. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -10,6 +10,7 @@ import type { ReadableStore } from "../stores/store.ts";
 
 /** How far a check has come. */
 export interface VerifyProgress {
+  /** Shards that were checked. */
   readonly shardsDone: number;
   /** How many shards are checked. */
   readonly shards: number;

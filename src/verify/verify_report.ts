@@ -37,6 +37,7 @@ export interface SnapshotProblem {
   readonly shardId: number | null;
   /** URL of the object concerned. */
   readonly object: string;
+  /** What is wrong. */
   readonly kind: ProblemKind;
   /** A sentence without full stop that says what is wrong, and with which values. */
   readonly message: string;

@@ -25,17 +25,19 @@ import { pickWinners, type ShardAttempt } from "./winners.ts";
 
 /** What a manifest says of a run beside its shards. */
 export interface RunFacts {
+  /** Name of the run, as the attempts have it. */
   readonly runId: string;
   /** The router that gave the rows their shards. */
   readonly router: Router;
+  /** How keys are stored, as the attempts have it. */
   readonly keyEncoding: KeyEncoding;
   /** What the shards are made of. Default: `sqliteBackend()`. */
   readonly backend?: Backend | undefined;
   /** Default: `"_key"`, and `"_vector_id"` of rows without values. */
   readonly keyColumn?: string | undefined;
-  /** @default {"shards"} */
+  /** Folder of the shards, as for `writeSnapshot`. @default {"shards"} */
   readonly shardPrefix?: string | undefined;
-  /** @default {"db={db_id:05d}"} */
+  /** Folder of a shard below the run's, as for `writeSnapshot`. @default {"db={db_id:05d}"} */
   readonly dbPathTemplate?: string | undefined;
   /** Fields of your own for the manifest. */
   readonly custom?: JsonObject | undefined;
@@ -69,6 +71,7 @@ export interface PublishAttemptsOptions extends RunFacts {
   readonly startedMs?: number | undefined;
   /** Watches publishing as a span. */
   readonly tracer?: Tracer | undefined;
+  /** Aborts, until the manifest is being stored. */
   readonly signal?: AbortSignal | undefined;
   /** Time, for tests. */
   readonly clock?: Clock | undefined;

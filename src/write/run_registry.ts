@@ -21,13 +21,15 @@ const MESSAGE_CHARACTERS_MAX = 4000;
 
 /** What a record says of the run, and where it is kept. */
 export interface RunRegistryOptions {
+  /** Where the record is kept. */
   readonly store: ObjectStore;
+  /** Name of the run. */
   readonly runId: string;
   /** Who writes, for people who read the record. @default {"typescript"} */
   readonly writerType?: string | undefined;
-  /** @default {"shards"} */
+  /** Folder of the shards, as for `writeSnapshot`. @default {"shards"} */
   readonly shardPrefix?: string | undefined;
-  /** @default {"db={db_id:05d}"} */
+  /** Folder of a shard below the run's, as for `writeSnapshot`. @default {"db={db_id:05d}"} */
   readonly dbPathTemplate?: string | undefined;
   /** Folder of the records. @default {"runs"} */
   readonly runRegistryPrefix?: string | undefined;

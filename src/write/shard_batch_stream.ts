@@ -11,7 +11,7 @@ import type { RateLimiter } from "../token_bucket.ts";
 
 /** A batch is full as soon as one of the limits is reached. */
 export interface BatchLimits {
-  /** @default {50000} */
+  /** Rows of a batch. @default {50000} */
   readonly rowsMax?: number | undefined;
   /** Keys and values together. @default {1048576} */
   readonly bytesMax?: number | undefined;

@@ -10,7 +10,9 @@ import { ShardRows } from "./shard_rows.ts";
 
 /** Ceiling over all shards together. */
 export interface MemoryLimits {
+  /** Keys and values, over all shards. */
   readonly bytesMax: number;
+  /** Rows, over all shards. Default: any number. */
   readonly rowsMax?: number | undefined;
 }
 

@@ -8,6 +8,7 @@ import type { ShardEntry } from "../snapshots/manifest.ts";
 
 /** One attempt to build one shard. */
 export interface ShardAttempt {
+  /** Number of the shard, from 0. */
   readonly shardId: number;
   /** From 0. */
   readonly attempt: number;
@@ -17,10 +18,15 @@ export interface ShardAttempt {
   readonly dbUrl: string | null;
   /** Rows offered: repeated keys count. */
   readonly rowCount: number;
+  /** Size of the shard's file. */
   readonly dbBytes: number;
+  /** Smallest key; null where it cannot be told. */
   readonly minKey: bigint | string | null;
+  /** Largest key; null where it cannot be told. */
   readonly maxKey: bigint | string | null;
+  /** What an engine calls this version of its database; null where it has none. */
   readonly checkpointId: string | null;
+  /** What goes into the manifest about the writing. */
   readonly writerInfo: JsonObject;
 }
 

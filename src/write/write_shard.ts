@@ -29,7 +29,9 @@ export interface WriteShardOptions<T> {
   readonly runId: string;
   /** The shard that all of the rows belong to, by the router of the run. */
   readonly shardId: number;
+  /** The key of a row. */
   readonly key: (row: T) => Key;
+  /** The value of a row. */
   readonly value?: ((row: T) => string | Uint8Array) | undefined;
   /** As for `writeSnapshot`. */
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
@@ -45,15 +47,17 @@ export interface WriteShardOptions<T> {
   readonly memory?: { readonly bytesMax?: number | undefined; readonly rowsMax?: number | undefined } | undefined;
   /** Tries again here, into the folders of the attempts that follow. Default: the first failure is thrown. */
   readonly retry?: ShardRetry | undefined;
-  /** @default {"shards"} */
+  /** Folder of the shards, as for `writeSnapshot`. @default {"shards"} */
   readonly shardPrefix?: string | undefined;
-  /** @default {"db={db_id:05d}"} */
+  /** Folder of a shard below the run's, as for `writeSnapshot`. @default {"db={db_id:05d}"} */
   readonly dbPathTemplate?: string | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
   readonly localRoot?: string | undefined;
+  /** Takes metric events. */
   readonly onEvent?: EventSink | undefined;
   /** Watches each attempt as a span. */
   readonly tracer?: Tracer | undefined;
+  /** Aborts the attempt; what it uploaded is removed. */
   readonly signal?: AbortSignal | undefined;
   /** Time, for tests. */
   readonly clock?: Clock | undefined;

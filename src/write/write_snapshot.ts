@@ -37,6 +37,7 @@ import { type CheckedWriteOptions, checkWriteOptions, type WriteSnapshotOptions 
 
 /** What a finished write says about itself. */
 export interface WriteResult {
+  /** Name of the run. */
   readonly runId: string;
   /** Shards of the snapshot, those without rows included. */
   readonly shardCount: number;
@@ -46,6 +47,7 @@ export interface WriteResult {
   readonly replaced: readonly string[];
   /** The published shards, ascending; empty ones are left out. */
   readonly winners: readonly ShardEntry[];
+  /** Counts and durations. */
   readonly stats: WriteStats;
   /** What should worry, in sentences: that the store does not honour preconditions, and this was let pass. */
   readonly warnings: readonly string[];
@@ -69,6 +71,7 @@ export interface WriteStats {
   readonly buildMs: number;
   /** Storing the manifest and moving the pointer. */
   readonly publishMs: number;
+  /** From the call to its end. */
   readonly totalMs: number;
 }
 
