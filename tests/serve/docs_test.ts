@@ -15,7 +15,9 @@ import { bundleWorker, startMiniflareBucket } from "../servers/miniflare.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const page = readFileSync(`${root}docs/serving.md`, "utf8");
-const [onDeno, onBun, onNode, inWorker, ...others] = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!);
+// `ignore`: for Deno's checker, which does not know Bun's types.
+const programs = [...page.matchAll(/```ts(?: ignore)?\n(.*?)```/gs)].map(([, text]) => text!);
+const [onDeno, onBun, onNode, inWorker, ...others] = programs;
 // Inside the checkout, so that the package's name leads to it; `data/` is not part of it.
 const folder = `${root}data/serving-${process.pid}`;
 
