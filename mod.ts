@@ -50,7 +50,13 @@ export {
   type VectorTable,
 } from "./src/routing/vector_sharding.ts";
 export type { LazyManifest, Manifest, ManifestRef, ShardDirectory, ShardEntry } from "./src/snapshots/manifest.ts";
-export type { ManifestReader, ManifestStore } from "./src/snapshots/manifest_store.ts";
+export type {
+  CurrentPointer,
+  ManifestOptions,
+  ManifestReader,
+  ManifestStore,
+  PointerOptions,
+} from "./src/snapshots/manifest_store.ts";
 export {
   cleanUp,
   type CleanUpOptions,
@@ -74,7 +80,22 @@ export {
   type RollBackOptions,
 } from "./src/snapshots/history.ts";
 export { type Pin, pin, type PinOptions, unpin, type UnpinOptions } from "./src/snapshots/pins.ts";
-export type { ObjectStore, OpenUpload, ReadableStore } from "./src/stores/store.ts";
+export type {
+  ByteRange,
+  CopyOptions,
+  ObjectEntry,
+  ObjectStore,
+  ObjectUpload,
+  ObjectVersion,
+  OpenUpload,
+  Precondition,
+  ReadableStore,
+  RequestOptions,
+  StoredObject,
+  StoredRanges,
+  UploadOptions,
+  WriteOptions,
+} from "./src/stores/store.ts";
 export { httpStore, type HttpStoreOptions } from "./src/stores/http_store.ts";
 export { memoryStore } from "./src/stores/memory_store.ts";
 export type { BorrowedShard } from "./src/read/borrowed_shard.ts";
@@ -95,6 +116,8 @@ export type { ScanOptions } from "./src/read/scan_range.ts";
 export type { SnapshotHealth } from "./src/read/snapshot_health.ts";
 export type { ShardInfo } from "./src/read/shard_info.ts";
 export type { ReaderStats, SnapshotInfo } from "./src/read/snapshot_info.ts";
+export type { Traffic } from "./src/read/requests.ts";
+export type { ChosenMode } from "./src/read/shard_access.ts";
 export type { ShardStats } from "./src/read/shard_tallies.ts";
 export type { KeyReader } from "./src/read/key_reader.ts";
 export type { VectorSearchOptions, VectorSearchResult } from "./src/read/search_snapshot.ts";

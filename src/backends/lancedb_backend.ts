@@ -14,6 +14,8 @@ import { LANCE_FILE } from "./lance_folder.ts";
 import { LanceShardReader, type NativeLanceAccess } from "./lance_shard_reader.ts";
 import { removeObjects, uploadFolder } from "./upload_folder.ts";
 
+export type { LanceIndexOptions, NativeLanceAccess };
+
 /** How shards of vectors are built and searched. */
 export interface LancedbBackendOptions {
   /** Numbers in each vector. */

@@ -13,7 +13,7 @@
  * ```
  * @module
  */
-export type { ScratchSpace } from "../bytes/spool.ts";
+export type { ByteSpool, ScratchSpace } from "../bytes/spool.ts";
 export type { RowCursor, SortedRows } from "../rows.ts";
 export { VectorCell, type VectorSpace } from "../vector/vector_cell.ts";
 export type {

@@ -17,6 +17,8 @@ import { type SqliteBackendOptions, type SqliteLayout, sqliteOptionEntries } fro
 import { openVectorShard } from "./vector_shard_reader.ts";
 import { writeVectorTables } from "./vector_tables.ts";
 
+export type { SearchedMetric };
+
 /** sqlite-vec has no larger vectors. */
 const DIM_MAX = 8192;
 

@@ -11,6 +11,7 @@ import { runCli } from "./run_cli.ts";
 import { stdinBytes } from "./input.ts";
 import { terminalLines } from "./terminal_lines.ts";
 
+export type { LineOptions } from "./command.ts";
 export { type CliIo, runCli } from "./run_cli.ts";
 
 if (import.meta.main) await runProcess();

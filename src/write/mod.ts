@@ -16,11 +16,12 @@
  * @module
  */
 export type { PackedRows, RoutedRows, ShardBatch } from "../rows.ts";
-export { type RateLimit, RateLimiter, TokenBucket } from "../token_bucket.ts";
+export { type Acquisition, type RateLimit, RateLimiter, TokenBucket } from "../token_bucket.ts";
 export { fullVerify, type FullVerifyOptions } from "./full_verify.ts";
 export { gather, type RowSource } from "./gather.ts";
 export { PackStream, type RowReader } from "./pack_stream.ts";
 export type { ShardRetry } from "./build_shards.ts";
+export { ShardRows } from "./shard_rows.ts";
 export { RateLimitStream } from "./rate_limit_stream.ts";
 export { RouteStream } from "./route_stream.ts";
 export { type BatchLimits, ShardBatchStream } from "./shard_batch_stream.ts";
