@@ -47,19 +47,6 @@ test("README.md: the examples for writing and reading run as printed", () => {
   }
 });
 
-test("docs/adding_a_writer.md: the writer runs as printed", () => {
-  const guide = readFileSync(`${root}docs/adding_a_writer.md`, "utf8");
-  mkdirSync(folder, { recursive: true });
-  try {
-    const [program, ...others] = [...guide.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text!);
-    equal(others.length, 0);
-    const winners = "0: attempt 1, 1: attempt 0, 2: attempt 0, 3: attempt 0";
-    equal(run(folder, program!), `${winners}\nperson 42\n0\n`);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
-
 test("docs/adding_a_backend.md: the engine runs as printed, and keeps the contract", { timeout: 240_000 }, () => {
   const page = readFileSync(`${root}docs/adding_a_backend.md`, "utf8");
   mkdirSync(folder, { recursive: true });
