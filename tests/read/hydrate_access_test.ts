@@ -154,8 +154,10 @@ test("openSnapshot() hydrates once for several readers with one cacheDir", async
 
 test("openSnapshot() opens for downloading while another reader hydrates the same place", async () => {
   using folder = temporaryFolder();
-  const { store } = partStore(await publish(), hang);
+  const { store, parts } = partStore(await publish(), hang);
   await using slow = await hydrating({ store, cacheDir: folder.path });
+  // Else it could find what the other one has downloaded.
+  while (parts.length === 0) await pause();
   await using reader = await openSnapshot({ store, access: "download", cacheDir: folder.path });
   await check(reader);
   await check(slow);
