@@ -79,6 +79,10 @@ function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request {
   }
   // The host's own form is not taken for granted: proxies pass requests on with whole URLs.
   const target = url.startsWith("/") ? `http://${headers.get("host") ?? "localhost"}${url}` : url;
+  // The class takes no such methods, but handlers are to say themselves that they do not.
+  if (method === "TRACE" || method === "TRACK") {
+    return Object.defineProperty(new Request(target, { headers, signal }), "method", { value: method });
+  }
   const hasBody = method !== "GET" && method !== "HEAD";
   return new Request(target, {
     method,
