@@ -5,7 +5,7 @@
 import { open } from "node:fs/promises";
 import { ConfigValidationError, MissingLibraryError } from "../errors.ts";
 import { messageOf } from "./cli_errors.ts";
-import { type ColumnRow, columnValueOf } from "./column_values.ts";
+import { type ColumnRow, columnValueOf } from "../engine/column_values.ts";
 import type { Input } from "./input.ts";
 import type { Where } from "./row_shape.ts";
 

@@ -7,7 +7,7 @@ import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import { jsonValue } from "../write/values.ts";
-import { type ColumnRow, jsonRowOf } from "./column_values.ts";
+import { type ColumnRow, jsonRowOf, type Where } from "../engine/column_values.ts";
 import { columnOfText } from "../routing/key_text.ts";
 
 /** A row as `build` hands it on. */
@@ -36,8 +36,7 @@ export interface RowShape {
 
 const NO_COLUMNS = Object.freeze({});
 
-/** Names a row in errors: `line 3 of rows.csv`. */
-export type Where = () => string;
+export type { Where } from "../engine/column_values.ts";
 
 /** The option `--value`: nothing, `column`, or `json:column,column`. */
 export function parseValueChoice(text: string | undefined): ValueChoice {

@@ -124,7 +124,7 @@ function orNull<T>([expected, read]: Kind<T>): Kind<T | null> {
 }
 
 /** Reads the column `sharding`, which takes no fields beyond the five known ones. */
-function routingOf(sharding: JsonObject, refuse: Refuse): RoutingSpec {
+export function routingOf(sharding: JsonObject, refuse: Refuse): RoutingSpec {
   const { hash_algorithm: _algorithm, strategy: _strategy, ...cel } = sharding;
   const field = readerOf(sharding, refuse, "sharding.");
   field("hash_algorithm", oneOf("xxh3_64"));

@@ -190,7 +190,8 @@ function shardRow(shard: ShardEntry): ShardRow {
   };
 }
 
-function shardingFields(routing: RoutingSpec): JsonObject {
+/** The column `sharding` as JSON. */
+export function shardingFields(routing: RoutingSpec): JsonObject {
   const isCel = routing.strategy === "cel";
   return {
     "cel_columns": isCel ? routing.columns : null,

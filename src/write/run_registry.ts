@@ -33,6 +33,10 @@ export interface RunRegistryOptions {
   readonly dbPathTemplate?: string | undefined;
   /** Folder of the records. @default {"runs"} */
   readonly runRegistryPrefix?: string | undefined;
+  /** The record of a run that another process has begun, which this one goes on with. Default: a new one. */
+  readonly begun?: { readonly key: string; readonly startedAtMicros: number } | undefined;
+  /** How long the run counts as alive after each sign of life. @default {600_000} */
+  readonly leaseMs?: number | undefined;
   /** Takes the event `write.run_record_failed`. */
   readonly onEvent?: EventSink | undefined;
   /** When the write began, on the clock's monotonic scale: events count from there. Default: now. */
@@ -64,6 +68,7 @@ export class RunRegistry {
   readonly #startedMs: number;
   readonly #emit: EventSink;
   readonly #key: string;
+  readonly #leaseMs: number;
   #beating = new AbortController();
   #record: RunRecord;
   #ref: string | null = null;
@@ -78,20 +83,21 @@ export class RunRegistry {
 
   /** Writes nothing yet. */
   constructor(options: RunRegistryOptions) {
-    const { store, runId, runRegistryPrefix = "runs", clock = systemClock() } = options;
+    const { store, runId, runRegistryPrefix = "runs", clock = systemClock(), begun } = options;
     this.#options = options;
+    this.#leaseMs = options.leaseMs ?? LEASE_MS;
     this.#clock = clock;
     this.#startedMs = options.startedMs ?? clock.monotonicMs();
     this.#emit = guardedEventSink(options.onEvent);
     const nowMicros = clock.nowMicros();
-    this.#key = runRecordKey(runRegistryPrefix, nowMicros, runId);
+    this.#key = begun?.key ?? runRecordKey(runRegistryPrefix, nowMicros, runId);
     this.#record = {
       runId,
       writerType: options.writerType ?? "typescript",
       status: "running",
-      startedAtMicros: nowMicros,
+      startedAtMicros: begun?.startedAtMicros ?? nowMicros,
       updatedAtMicros: nowMicros,
-      leaseExpiresAtMicros: nowMicros + LEASE_MS * 1000,
+      leaseExpiresAtMicros: nowMicros + this.#leaseMs * 1000,
       s3Prefix: store.url,
       shardPrefix: options.shardPrefix ?? "shards",
       dbPathTemplate: options.dbPathTemplate ?? "db={db_id:05d}",
@@ -133,6 +139,17 @@ export class RunRegistry {
     return true;
   }
 
+  /** Where the record is kept in the store. */
+  get key(): string {
+    return this.#key;
+  }
+
+  /** Leaves the record to another process, which goes on with it before the lease ends: option `begun`. */
+  async leave(): Promise<void> {
+    this.#stop();
+    await this.#beat;
+  }
+
   /** The run has published. */
   async succeed(manifestRef: string): Promise<void> {
     await this.#end({ status: "succeeded", manifestRef });
@@ -155,12 +172,12 @@ export class RunRegistry {
 
   #touch(): void {
     const nowMicros = this.#clock.nowMicros();
-    const leaseExpiresAtMicros = nowMicros + LEASE_MS * 1000;
+    const leaseExpiresAtMicros = nowMicros + this.#leaseMs * 1000;
     this.#record = { ...this.#record, updatedAtMicros: nowMicros, leaseExpiresAtMicros };
   }
 
   #isOver(nowMicros: number): boolean {
-    return nowMicros - (this.#aliveMicros ?? this.#record.startedAtMicros) > LEASE_MS * 1000;
+    return nowMicros - (this.#aliveMicros ?? this.#record.startedAtMicros) > this.#leaseMs * 1000;
   }
 
   async #end(outcome: Partial<RunRecord>): Promise<void> {

@@ -3,23 +3,18 @@
  * @module
  */
 import type { Backend } from "../backends/backend.ts";
-import type { ScratchSpace } from "../bytes/spool.ts";
-import { type Clock, systemClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { EventSink } from "../events.ts";
-import { defaultBackend } from "../registry.ts";
 import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { PackedRows, ShardBatch } from "../rows.ts";
-import { attemptPrefix } from "../snapshots/layout.ts";
 import type { Tracer } from "../spans.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { VectorEntry } from "../vector/vector_cell.ts";
-import { buildShards, type ShardRetry } from "./build_shards.ts";
-import { recordingStore } from "./created_objects.ts";
+import { buildAttempts } from "./build_attempts.ts";
+import type { ShardRetry } from "./build_shards.ts";
 import { gather, type RowSource } from "./gather.ts";
 import { PackStream } from "./pack_stream.ts";
-import { localCollector } from "./row_collector.ts";
 import type { ShardAttempt } from "./winners.ts";
-import { WriteEvents } from "./write_events.ts";
 
 /** What writing one shard takes. */
 export interface WriteShardOptions<T> {
@@ -94,41 +89,11 @@ export interface WriteShardOptions<T> {
  * ```
  */
 export async function writeShard<T>(rows: RowSource<T>, options: WriteShardOptions<T>): Promise<ShardAttempt | null> {
-  const { store, runId, shardId, attempt: firstAttempt = 0, taskAttemptId = null, keyEncoding } = options;
-  const { shardPrefix = "shards", dbPathTemplate = "db={db_id:05d}", clock = systemClock() } = options;
-  const signal = options.signal ?? new AbortController().signal;
-  let space: Promise<ScratchSpace> | undefined;
-  const scratch = (): Promise<ScratchSpace> =>
-    space ??= import("./file_scratch.ts").then(({ fileScratch }) => fileScratch(options.localRoot, runId));
-  const { bytesMax = 256 << 20, rowsMax } = options.memory ?? {};
-  const events = new WriteEvents({ ...options, clock, isVectorOnly: options.value === undefined });
-  const recording = recordingStore(store, false);
-  const collector = localCollector({ bytesMax, rowsMax }, scratch, { signal, clock });
-  try {
-    await events.observed(collectShard(rows, options)).pipeTo(collector.sink, { signal });
-    const [built] = await buildShards(collector.threads((id) => id), {
-      ...{ store: recording.store, backend: options.backend ?? defaultBackend(), keyEncoding, retry: options.retry },
-      ...{ scratch, clock, signal, reuse: null, tracer: options.tracer, isVectorOnly: options.value === undefined },
-      ...{ startedMs: events.startedMs, onEvent: events.emit },
-      attemptPrefix: (_, attempt) =>
-        attemptPrefix({ shardPrefix, dbPathTemplate, runId }, { shardId, attempt: firstAttempt + attempt }),
-      onShardBuilt() {},
-    });
-    if (built === undefined) return null;
-    const attempt = firstAttempt + built.attempt;
-    return {
-      ...built,
-      attempt,
-      taskAttemptId,
-      writerInfo: { ...built.writerInfo, attempt, "task_attempt_id": taskAttemptId },
-    };
-  } catch (error) {
-    await recording.removeCreated();
-    throw error;
-  } finally {
-    await collector[Symbol.asyncDispose]();
-    await (await space?.catch(() => undefined))?.[Symbol.asyncDispose]();
-  }
+  const [attempt = null] = await buildAttempts(collectShard(rows, options), {
+    ...options,
+    isVectorOnly: options.value === undefined,
+  });
+  return attempt;
 }
 
 /** All rows as batches of the one shard. */

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { decodeLz4Frame } from "../../src/cli/lz4_frame.ts";
+import { decodeLz4Frame } from "../../src/engine/lz4_frame.ts";
 import { openSnapshot } from "../../src/read/open_snapshot.ts";
 import { SeededRandom } from "../../src/testing/seeded_random.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";

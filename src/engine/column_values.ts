@@ -5,7 +5,9 @@
 import { Buffer } from "node:buffer";
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
-import type { Where } from "./row_shape.ts";
+
+/** Names a row in errors: `line 3 of rows.csv`. */
+export type Where = () => string;
 
 /** What a column may hold. */
 export type ColumnValue = JsonValue | Uint8Array;
