@@ -23,6 +23,8 @@ export interface CliIo {
   readonly stdin: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Takes results. */
   readonly stdout: (text: string) => void;
+  /** Takes results that are no text; the next ones wait for it. Undefined: commands that have some fail. */
+  readonly stdoutBytes?: ((bytes: Uint8Array) => Promise<void>) | undefined;
   /** Takes errors and progress. */
   readonly stderr: (text: string) => void;
   /** Lines typed at a terminal; undefined: what comes over stdin. */
@@ -60,6 +62,8 @@ export interface CommandContext {
   print(result: CliResult): void;
   /** The place that `--current-url` names. @throws {CliError} when there is none. */
   location(): Promise<Location>;
+  /** Another place, with the same configuration; whoever asks for it disposes it. @throws {CliError} */
+  locationAt(currentUrl: string): Promise<Location>;
   /**
    * The snapshot of `--ref` or `--offset`, or the current one, with all shards; the same one at each call. It is closed
    * at the end.
@@ -86,6 +90,8 @@ export interface CliCommand {
   readonly readsSnapshot: boolean;
   /** Exit code after an error while it ran. @default {1} */
   readonly errorExitCode?: number;
+  /** Exit code after this error; goes before {@linkcode errorExitCode}. */
+  exitCodeOf?(error: unknown): number;
   /** Declares arguments and options. */
   declare(command: Command): void;
   /** What is known about a failed call, for the error result. */

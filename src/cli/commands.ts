@@ -14,16 +14,22 @@ import { historyCommand } from "./commands/history.ts";
 import { infoCommand } from "./commands/info.ts";
 import { multigetCommand } from "./commands/multiget.ts";
 import { pinCommand, unpinCommand } from "./commands/pin.ts";
+import { planCommand } from "./commands/plan.ts";
+import { publishCommand } from "./commands/publish.ts";
 import { rollbackCommand } from "./commands/rollback.ts";
 import { routeCommand } from "./commands/route.ts";
 import { searchCommand } from "./commands/search.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { shardsCommand } from "./commands/shards.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { workerCommand } from "./commands/worker.ts";
 
 /** The list. */
 export const COMMANDS: readonly CliCommand[] = Object.freeze([
   buildCommand,
+  planCommand,
+  workerCommand,
+  publishCommand,
   getCommand,
   multigetCommand,
   searchCommand,

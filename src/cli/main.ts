@@ -32,6 +32,7 @@ async function runProcess(): Promise<void> {
     env: process.env,
     stdin: stdinBytes(),
     stdout: (text) => process.stdout.write(text),
+    stdoutBytes: (bytes) => new Promise((resolve) => process.stdout.write(bytes, () => resolve())),
     stderr: (text) => process.stderr.write(text),
     readLines: process.stdin.isTTY === true && process.stdout.isTTY === true
       ? (options) => terminalLines(options, process.env)

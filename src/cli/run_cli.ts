@@ -19,7 +19,7 @@ const ABORTED_EXIT_CODE = 130;
  * Runs one command of `shardy`. Never throws for what a user can do wrong, and never prints a stack.
  *
  * @returns 0; 1 when the command failed; 2 when the command line is wrong; 130 when it was aborted. `health` exits
- * with its state.
+ * with its state, `worker` and `publish` by the kind of error.
  *
  * @example The version
  * ```ts
@@ -64,5 +64,5 @@ export async function runCli(io: CliIo): Promise<number> {
 function reportFailure(command: CliCommand, context: CommandContext, error: unknown): number {
   const fields = command.errorFields?.(context.args) ?? {};
   context.io.stderr(renderResult(errorResult(command.name, messageOf(error), fields), context.format));
-  return command.errorExitCode ?? 1;
+  return command.exitCodeOf?.(error) ?? command.errorExitCode ?? 1;
 }

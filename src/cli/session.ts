@@ -42,6 +42,7 @@ export async function beginCommand(io: CliIo, args: readonly string[], options: 
     nullText: config.nullText,
     print: (result) => io.stdout(renderResult(result, format)),
     location: () => session.location(),
+    locationAt: (currentUrl) => locationOf({ io, options: { ...options, currentUrl }, config }),
     openReader: () => session.openReader(),
     loadManifest: () => session.loadManifest(),
   };

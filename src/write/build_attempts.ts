@@ -15,8 +15,7 @@ import { WriteEvents } from "./write_events.ts";
 import type { WriteShardOptions } from "./write_shard.ts";
 
 /** What building takes; the fields are those of `writeShard`. */
-export interface BuildAttemptsOptions
-  extends Omit<WriteShardOptions<never>, "shardId" | "key" | "value" | "vector"> {
+export interface BuildAttemptsOptions extends Omit<WriteShardOptions<never>, "shardId" | "key" | "value" | "vector"> {
   readonly isVectorOnly: boolean;
 }
 

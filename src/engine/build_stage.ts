@@ -1,0 +1,167 @@
+/**
+ * The build stage: the rows of one or more shards come in, attempts at these shards lie in the store.
+ * @module
+ */
+import type { RecordBatch } from "apache-arrow";
+import type { Backend } from "../backends/backend.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { ConfigValidationError, PreconditionFailedError, ShardAssignmentError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
+import type { RowAssigner } from "../routing/cel_assigner.ts";
+import type { Router } from "../routing/router.ts";
+import type { PackedRows, RoutedRows } from "../rows.ts";
+import type { ObjectStore } from "../stores/store.ts";
+import { RateLimiter } from "../token_bucket.ts";
+import { buildAttempts } from "../write/build_attempts.ts";
+import { gather } from "../write/gather.ts";
+import { PackStream, type RowReader } from "../write/pack_stream.ts";
+import { RateLimitStream } from "../write/rate_limit_stream.ts";
+import { RouteStream } from "../write/route_stream.ts";
+import { ShardBatchStream } from "../write/shard_batch_stream.ts";
+import type { ShardAttempt } from "../write/winners.ts";
+import { type Arrow, type ArrowInput, loadArrow, openArrow } from "./arrow_input.ts";
+import { storeAttempts } from "./attempt_records.ts";
+import type { Job } from "./job.ts";
+import { builtColumnsOf, JobBatch, type JobRow, requireColumns, routingColumnsOf } from "./job_rows.ts";
+import { jobRouter } from "./job_router.ts";
+import { locatedError } from "./located_errors.ts";
+
+/** What the build stage is connected to. */
+export interface BuildStageOptions {
+  /** A stream or a file of Arrow's interprocess format. */
+  readonly input: ArrowInput;
+  /** The place that the job names. */
+  readonly store: ObjectStore;
+  /** What the job's shards are made of. */
+  readonly backend: Backend;
+  /** The engine's number for this attempt at the task: each has folders of its own. @default {0} */
+  readonly attempt?: number | undefined;
+  /** The engine's number for the task. @default {null} */
+  readonly taskAttemptId?: number | null | undefined;
+  /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
+  readonly localRoot?: string | undefined;
+  /** Takes metric events. */
+  readonly onEvent?: EventSink | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+/** How many rows are routed again, to see that engine and job agree. */
+const VERIFIED_ROWS = 20;
+
+/**
+ * Sorts the rows of each shard in bounded memory, builds and uploads its files, and then records the attempts in the
+ * store. Where the input has no column of shards, rows are routed here.
+ *
+ * All shards of a task succeed or none does: when it throws, nothing of it is left.
+ *
+ * @returns One attempt for each shard that has rows, ascending.
+ * @throws {ShardAssignmentError} when one of the first 20 rows is in the wrong shard, or any row in none;
+ * {ConfigValidationError} naming row and column; the store's errors.
+ */
+export async function buildStage(job: Job, options: BuildStageOptions): Promise<ShardAttempt[]> {
+  const { spec } = job;
+  const { input, store, backend, clock = systemClock(), signal = new AbortController().signal, onEvent } = options;
+  const router = jobRouter(spec);
+  const arrow = await loadArrow();
+  const { schema, batches } = await openArrow(input, signal);
+  if (schema === null) return [];
+  try {
+    const isRouted = schema.fields.some(({ name }) => name === spec.shardIdColumn);
+    const isVerified = isRouted && spec.verifyRouting;
+    const needsColumns = !isRouted || isVerified;
+    requireColumns(schema, [...builtColumnsOf(spec), ...needsColumns ? routingColumnsOf(spec) : []], input.name);
+    const limiter = spec.rateLimit === null ? undefined : new RateLimiter(spec.rateLimit, clock, onEvent);
+    const pack = new PackStream(readerOf(job, { backend, router, isRouted }), () => {});
+    const shardBatches = gather(rowsOf(arrow, batches, job), () => pack.rowsWanted)
+      .pipeThrough<PackedRows>(pack)
+      .pipeThrough<RoutedRows>(new RouteStream(router, () => spec.keyEncoding))
+      .pipeThrough(
+        new ShardBatchStream(spec.batch, { limiter, heldBytesMax: (spec.memory.bytesMax ?? 256 << 20) / 4 }),
+      );
+    const { attempt = 0, taskAttemptId, localRoot } = options;
+    const attempts = await buildAttempts(
+      limiter === undefined ? shardBatches : shardBatches.pipeThrough(new RateLimitStream(limiter, signal)),
+      {
+        ...{ store, backend, attempt, taskAttemptId, localRoot, onEvent, signal, clock, runId: job.runId },
+        ...{ keyEncoding: spec.keyEncoding, memory: spec.memory, retry: spec.retry ?? undefined, isVectorOnly: false },
+        ...{ shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate },
+      },
+    );
+    await storeAttempts(job, attempts, { store, signal });
+    return attempts;
+  } catch (error) {
+    throw withAdvice(error);
+  } finally {
+    await batches.return();
+  }
+}
+
+async function* rowsOf(
+  arrow: Arrow,
+  batches: AsyncIterable<RecordBatch>,
+  { spec }: Job,
+): AsyncGenerator<JobRow, void, undefined> {
+  for await (const recordBatch of batches) {
+    const batch = new JobBatch(arrow, recordBatch, spec);
+    for (let index = 0; index < batch.rowCount; index++) yield { batch, index };
+  }
+}
+
+/** What is packed of each row, and where its shard comes from: its column, an expression, or, later, its packed key. */
+function readerOf(
+  { spec }: Job,
+  { backend, router, isRouted }: { backend: Backend; router: Router; isRouted: boolean },
+): RowReader<JobRow> {
+  const reader: RowReader<JobRow> = {
+    key: ({ batch, index }) => batch.key(index),
+    value: ({ batch, index }) => batch.value(index),
+    vector: spec.vector === null ? undefined : ({ batch, index }) => batch.vector(index),
+    backend,
+    keyEncoding: spec.keyEncoding,
+  };
+  if (!isRouted && spec.sharding.strategy === "hash") return reader;
+  const assign = isRouted ? assignedByColumn(spec, router) : (row: JobRow): number => routed(row, router);
+  const assigner: RowAssigner = {
+    assign: (_key, columns) => assign(columns as unknown as JobRow),
+    finish: () => ({ router, shardIdOf: (shardId) => shardId }),
+  };
+  // The row itself goes where columns go: what is read of it is for the assigner to say.
+  return { ...reader, columns: (row) => row as unknown as Readonly<Record<string, unknown>>, assigner };
+}
+
+function assignedByColumn(
+  { verifyRouting, shardIdColumn, keyColumn }: Job["spec"],
+  router: Router,
+): (row: JobRow) => number {
+  let toVerify = verifyRouting ? VERIFIED_ROWS : 0;
+  return (row) => {
+    const shardId = row.batch.shardId(row.index);
+    if (toVerify === 0) return shardId;
+    toVerify--;
+    const right = routed(row, router);
+    if (right === shardId) return shardId;
+    throw new ShardAssignmentError(
+      `Cannot build shard ${shardId}, which column "${shardIdColumn}" says, as column "${keyColumn}" belongs to shard ` +
+        `${right}: let the route stage of this job write the column`,
+    );
+  };
+}
+
+function routed({ batch, index }: JobRow, router: Router): number {
+  try {
+    return router.route(batch.key(index), router.spec.strategy === "hash" ? undefined : batch.routingColumns(index));
+  } catch (error) {
+    throw error instanceof ConfigValidationError ? error : locatedError(error, "by its routing columns");
+  }
+}
+
+/** What lies in the folder of an attempt is another task's, or that of one that was killed. */
+function withAdvice(error: unknown): unknown {
+  if (!(error instanceof PreconditionFailedError)) return error;
+  return new PreconditionFailedError(
+    `${error.message}: another task has had this attempt; give the engine's number of the attempt with --attempt, or ` +
+      'let the worker take the next one with "spec.retry" of the job',
+    { url: error.url, cause: error },
+  );
+}

@@ -1,0 +1,184 @@
+/**
+ * What a job's columns say, row by row: keys, values, vectors, and what routing looks at. Errors name the column; the
+ * row is named by who knows its number.
+ * @module
+ */
+import type { RecordBatch, Schema } from "apache-arrow";
+import type { JsonValue } from "../bytes/python_json.ts";
+import { ConfigValidationError, ShardAssignmentError } from "../errors.ts";
+import { shown } from "../option_fields.ts";
+import type { Key, KeyEncoding } from "../routing/key.ts";
+import type { RoutingColumns } from "../routing/router.ts";
+import type { VectorEntry, VectorId } from "../vector/vector_cell.ts";
+import { jsonValue } from "../write/values.ts";
+import { type Arrow, columnReader } from "./arrow_input.ts";
+import { type ColumnValue, columnValueOf, jsonRowOf } from "./column_values.ts";
+import type { JobSpec } from "./job.ts";
+
+type Read = (index: number) => unknown;
+
+/** One row: a place in a batch. */
+export interface JobRow {
+  readonly batch: JobBatch;
+  readonly index: number;
+}
+
+/** The columns that routing reads, but for the key. */
+export function routingColumnsOf({ sharding }: JobSpec): readonly string[] {
+  return sharding.strategy === "hash" ? [] : Object.keys(sharding.columns).filter((name) => name !== "key");
+}
+
+/**
+ * Makes sure that what a stage reads is there, before it reads a row.
+ *
+ * @throws {ConfigValidationError} naming the column and those that there are.
+ */
+export function requireColumns(schema: Schema, names: readonly string[], inputName: string): void {
+  const found = schema.fields.map(({ name }) => name);
+  for (const name of names) {
+    const count = found.filter((other) => other === name).length;
+    if (count === 1) continue;
+    const problem = count === 0 ? "Cannot find" : "Cannot tell which is meant of several columns called";
+    throw new ConfigValidationError(
+      `${problem} column "${name}" in ${inputName}: it has the columns ${found.slice(0, 20).join(", ")}`,
+      "rows",
+    );
+  }
+}
+
+/** The columns that the build stage reads beside the shard's number, which may be there or not. */
+export function builtColumnsOf(spec: JobSpec): readonly string[] {
+  const { value, vector, keyColumn } = spec;
+  const names = [
+    keyColumn,
+    ...value === null ? [] : "column" in value ? [value.column] : value.columns,
+    ...vector === null ? [] : [vector.column, ...vector.idColumn === null ? [] : [vector.idColumn]],
+  ];
+  return [...new Set(names)];
+}
+
+/** One record batch, read by the rules of a job. */
+export class JobBatch {
+  readonly rowCount: number;
+  readonly #spec: JobSpec;
+  readonly #columns: ReadonlyMap<string, Read>;
+  readonly #key: Read;
+  readonly #render: (row: Readonly<Record<string, unknown>>) => string;
+  readonly #valueNames: readonly string[];
+
+  constructor(arrow: Arrow, batch: RecordBatch, spec: JobSpec) {
+    const { value, shardIdColumn } = spec;
+    this.#spec = spec;
+    this.rowCount = batch.numRows;
+    this.#columns = new Map(
+      batch.schema.fields.map(({ name, type }, at) => [name, columnReader(arrow, type, batch.getChildAt(at)!)]),
+    );
+    this.#key = this.#columns.get(spec.keyColumn)!;
+    this.#valueNames = value === null
+      ? [...this.#columns.keys()].filter((name) => name !== shardIdColumn)
+      : "column" in value
+      ? []
+      : value.columns;
+    this.#render = jsonValue(value !== null && "columns" in value ? value.columns : undefined);
+  }
+
+  /** @throws {ConfigValidationError} naming the column, for null, NaN and what the encoding does not take. */
+  key(index: number): Key {
+    const { keyColumn, keyEncoding } = this.#spec;
+    return checkedKey(this.#key(index), keyColumn, keyEncoding);
+  }
+
+  /** @throws {ConfigValidationError} naming the column, for null, and NaN where values are JSON. */
+  value(index: number): string | Uint8Array {
+    const { value } = this.#spec;
+    if (value !== null && "column" in value) return storedValue(this.#columns.get(value.column)!(index), value.column);
+    const row: Record<string, ColumnValue> = {};
+    for (const name of this.#valueNames) row[name] = this.#plain(name, index);
+    return this.#render(jsonRowOf(row));
+  }
+
+  /** Null where the column is null. @throws {ConfigValidationError} naming the column. */
+  vector(index: number): VectorEntry | null {
+    const { vector } = this.#spec;
+    if (vector === null) return null;
+    const found = this.#plain(vector.column, index);
+    if (found === null) return null;
+    if (!Array.isArray(found)) {
+      throw new ConfigValidationError(
+        `Cannot read a vector from column "${vector.column}" as it must be a list of numbers: ` +
+          `current value is ${shown(found)}`,
+        "vector",
+      );
+    }
+    const numbers = (found as readonly JsonValue[]).map((number) =>
+      typeof number === "bigint" ? Number(number) : number as number
+    );
+    if (vector.idColumn === null) return { vector: numbers };
+    return { vector: numbers, id: this.#plain(vector.idColumn, index) as VectorId };
+  }
+
+  /** What routing looks at beside the key. */
+  routingColumns(index: number): RoutingColumns {
+    const columns: Record<string, unknown> = {};
+    for (const name of routingColumnsOf(this.#spec)) columns[name] = this.#plain(name, index);
+    return columns;
+  }
+
+  /** The shard that the column says. @throws {ShardAssignmentError} when it says none of the job's. */
+  shardId(index: number): number {
+    const { shardIdColumn, shardCount } = this.#spec;
+    const found = this.#columns.get(shardIdColumn)!(index);
+    const shardId = typeof found === "bigint" ? Number(found) : found;
+    if (Number.isInteger(shardId) && (shardId as number) >= 0 && (shardId as number) < shardCount) {
+      return shardId as number;
+    }
+    throw new ShardAssignmentError(
+      `Cannot give a row to a shard as column "${shardIdColumn}" must be from 0 to ${
+        shardCount - 1
+      }: current value is ` +
+        `${shownValue(found)}; let the route stage write it`,
+    );
+  }
+
+  #plain(name: string, index: number): ColumnValue {
+    return columnValueOf(this.#columns.get(name)!(index), () => `column "${name}"`);
+  }
+}
+
+const INTEGER_MAX = { u64be: 2n ** 63n - 1n, u32be: 2n ** 32n - 1n } as const;
+
+function checkedKey(value: unknown, column: string, encoding: KeyEncoding): Key {
+  if (encoding === "u64be" || encoding === "u32be") {
+    const isWhole = typeof value === "bigint" || Number.isSafeInteger(value);
+    if (isWhole && (value as number | bigint) >= 0 && (value as number | bigint) <= INTEGER_MAX[encoding]) {
+      return value as number | bigint;
+    }
+    const max = encoding === "u64be" ? "2^63 - 1" : "2^32 - 1";
+    throw wrongKey(value, column, `a whole number from 0 to ${max}, for encoding ${encoding}`);
+  }
+  if (typeof value === "string" && value.isWellFormed()) return value;
+  if (value instanceof Uint8Array) return value;
+  throw wrongKey(value, column, `text or bytes, for encoding ${encoding}`);
+}
+
+function wrongKey(value: unknown, column: string, expected: string): ConfigValidationError {
+  const advice = value === null || value === undefined || Number.isNaN(value) ? "; leave such rows out" : "";
+  return new ConfigValidationError(
+    `Cannot use column "${column}" as a key as it must be ${expected}: current value is ${shownValue(value)}${advice}`,
+    "key",
+  );
+}
+
+function storedValue(value: unknown, column: string): string | Uint8Array {
+  if (value instanceof Uint8Array || (typeof value === "string" && value.isWellFormed())) return value;
+  throw new ConfigValidationError(
+    `Cannot store column "${column}" as it must be bytes or text: current value is ${shownValue(value)}; leave rows ` +
+      "without a value out, and give columns of other types as JSON",
+    "value",
+  );
+}
+
+function shownValue(value: unknown): string {
+  if (value === undefined) return "null";
+  return typeof value === "bigint" ? String(value) : shown(value);
+}

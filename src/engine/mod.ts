@@ -1,0 +1,14 @@
+/**
+ * What tasks of an engine run, such as Ray, Spark, Dask or a job queue: a job that all of them share, and its stages
+ * over Arrow's interprocess format. The command `shardy` has them as `plan`, `worker` and `publish`.
+ *
+ * Needs `apache-arrow`, and a disk for rows beyond the memory that a job allows.
+ * @module
+ */
+export type { ArrowInput } from "./arrow_input.ts";
+export { loadAttempts, parseAttempts, renderAttempt } from "./attempt_records.ts";
+export { buildStage, type BuildStageOptions } from "./build_stage.ts";
+export { ENGINE_EXIT_CODES, engineExitCode } from "./exit_codes.ts";
+export { type Job, JOB_FORMAT, type JobBackend, type JobSpec, type JobVector, parseJob, renderJob } from "./job.ts";
+export { type PublishedJob, publishJob, type PublishJobOptions } from "./publish_job.ts";
+export { type RoutedCounts, routeStage, type RouteStageOptions } from "./route_stage.ts";
