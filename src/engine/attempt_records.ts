@@ -12,6 +12,7 @@
 import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { isJsonObject } from "../snapshots/checked_fields.ts";
+import { attemptPrefix } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ShardAttempt } from "../write/winners.ts";
 import type { Job } from "./job.ts";
@@ -21,19 +22,32 @@ export function attemptRecordsPrefix({ shardPrefix, runId }: Pick<Job, "shardPre
   return `${shardPrefix}/run_id=${runId}/_attempts`;
 }
 
-/** Records what has been built, for a publisher who was told nothing. An attempt is recorded once. */
+/**
+ * Records what has been built, for a publisher who was told nothing. When that fails the attempts are removed, as the
+ * task has failed.
+ */
 export async function storeAttempts(
   job: Job,
   attempts: readonly ShardAttempt[],
   { store, signal }: { readonly store: ObjectStore; readonly signal: AbortSignal },
 ): Promise<void> {
-  for (const attempt of attempts) {
-    const number = (value: number, digits: number): string => String(value).padStart(digits, "0");
-    const key = `${attemptRecordsPrefix(job)}/db=${number(attempt.shardId, 5)}_attempt=${
-      number(attempt.attempt, 2)
-    }.json`;
-    await store.put(key, new TextEncoder().encode(renderAttempt(job.runId, attempt)), { signal });
+  const keyOf = ({ shardId, attempt }: ShardAttempt): string =>
+    `${attemptRecordsPrefix(job)}/db=${padded(shardId, 5)}_attempt=${padded(attempt, 2)}.json`;
+  try {
+    for (const attempt of attempts) {
+      await store.put(keyOf(attempt), new TextEncoder().encode(renderAttempt(job.runId, attempt)), { signal });
+    }
+  } catch (error) {
+    for (const attempt of attempts) {
+      await store.delete(keyOf(attempt)).catch(() => {});
+      await store.deletePrefix(attemptPrefix(job, attempt)).catch(() => {});
+    }
+    throw error;
   }
+}
+
+function padded(value: number, digits: number): string {
+  return String(value).padStart(digits, "0");
 }
 
 /** The records of a run, ascending by shard and attempt. Costs a LIST, and a GET for each. */

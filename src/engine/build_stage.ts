@@ -142,8 +142,8 @@ function assignedByColumn(
     const right = routed(row, router);
     if (right === shardId) return shardId;
     throw new ShardAssignmentError(
-      `Cannot build shard ${shardId}, which column "${shardIdColumn}" says, as column "${keyColumn}" belongs to shard ` +
-        `${right}: let the route stage of this job write the column`,
+      `Cannot build shard ${shardId}, which column "${shardIdColumn}" says, as column "${keyColumn}" belongs to ` +
+        `shard ${right}: let the route stage of this job write the column`,
     );
   };
 }

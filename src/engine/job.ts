@@ -179,7 +179,8 @@ const jobSchema = v.strictObject({
  * ```ts
  * import { parseJob } from "./job.ts";
  *
- * const spec = { keyColumn: "id", keyEncoding: "u64be", shardCount: 4, sharding: { strategy: "hash", hash_algorithm: "xxh3_64" } };
+ * const sharding = { strategy: "hash", "hash_algorithm": "xxh3_64" };
+ * const spec = { keyColumn: "id", keyEncoding: "u64be", shardCount: 4, sharding };
  * const text = JSON.stringify({ format: 1, packageVersion: "1.0", runId: "a", currentUrl: "s3://b/p/_CURRENT", spec });
  * const job = parseJob(text, { name: "job.json", packageVersion: "1.0" });
  * if (!job.spec.verifyRouting || job.spec.shardIdColumn !== "shard_id") throw new Error("unexpected defaults");
@@ -242,7 +243,8 @@ function refuseOtherVersion(
   }
   throw new ConfigValidationError(
     `Cannot use ${source.name} as it was planned by version ${packageVersion} of the package (job format ${format}), ` +
-      `and this worker is version ${source.packageVersion} (job format ${JOB_FORMAT}): install the same version everywhere`,
+      `and this worker is version ${source.packageVersion} (job format ${JOB_FORMAT}): install the same version ` +
+      "everywhere",
     format === JOB_FORMAT ? "job.packageVersion" : "job.format",
   );
 }

@@ -126,8 +126,8 @@ function requireOwnPlaces(job: Job, attempts: readonly ShardAttempt[], storeUrl:
     const own = `${storeUrl}/${attemptPrefix(job, { shardId, attempt })}`;
     if (dbUrl === null || dbUrl === own) continue;
     throw new ConfigValidationError(
-      `Cannot publish attempt ${attempt} at shard ${shardId} as it lies in "${dbUrl}" and not in "${own}": workers and ` +
-        "publisher must name the same place",
+      `Cannot publish attempt ${attempt} at shard ${shardId} as it lies in "${dbUrl}" and not in "${own}": workers ` +
+        "and publisher must name the same place",
       "attempts.db_url",
     );
   }
@@ -137,7 +137,8 @@ function requireRowCount(winners: readonly ShardEntry[], rowCount: number | unde
   const found = winners.reduce((sum, shard) => sum + shard.rowCount, 0);
   if (rowCount === undefined || found === rowCount) return;
   throw new ShardCoverageError(
-    `Cannot publish the snapshot as its ${winners.length} shards have ${found} rows together, and ${rowCount} were given`,
+    `Cannot publish the snapshot as its ${winners.length} shards have ${found} rows together, and ${rowCount} were ` +
+      "given: find the tasks that are missing",
     winners.map(({ shardId }) => shardId),
   );
 }

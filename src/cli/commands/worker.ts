@@ -24,8 +24,8 @@ export const workerCommand: CliCommand = {
   summary: "Run one task of a job: route rows, or build shards",
   details:
     "The stage route adds the column of shards to a stream of Arrow, on stdout. The stage build takes the rows " +
-    "of one or more shards, uploads these, and prints a line of JSON for each; progress goes to stderr. Exit codes: 0; " +
-    "2 when the job is wrong; 3 a row; 4 a row's shard; 6 when another task had the same attempt; 75 when it may " +
+    "of one or more shards, uploads these, and prints a line of JSON for each; progress goes to stderr. Exit codes: " +
+    "0; 2 when the job is wrong; 3 a row; 4 a row's shard; 6 when another task had the same attempt; 75 when it may " +
     "succeed later; 130 when interrupted; else 1.",
   examples: [
     ["worker route --job job.json <part.arrows >routed.arrows", "add the column shard_id"],
