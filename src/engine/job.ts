@@ -90,7 +90,12 @@ export interface Job {
   /** Fields of the user's own for the manifest. */
   readonly custom: JsonObject;
   /** The record that planning has begun and publishing closes; null: none. */
-  readonly runRecord: { readonly key: string; readonly startedAtMicros: number } | null;
+  readonly runRecord: {
+    readonly key: string;
+    readonly startedAtMicros: number;
+    /** How long the run counts as alive after planning, and after publishing failed for shards that are missing. */
+    readonly leaseMs: number;
+  } | null;
   /** The rows, and what is made of them. */
   readonly spec: JobSpec;
   /** Command lines for schedulers, by stage; not read. */
@@ -162,7 +167,14 @@ const jobSchema = v.strictObject({
   shardPrefix: v.optional(nonEmptyText, "shards"),
   dbPathTemplate: v.optional(nonEmptyText, "db={db_id:05d}"),
   custom: v.optional(v.custom<JsonObject>(isJsonObject, "a JSON object"), {}),
-  runRecord: v.optional(v.nullable(v.strictObject({ key: nonEmptyText, startedAtMicros: wholeNumber })), null),
+  runRecord: v.optional(
+    v.nullable(v.strictObject({
+      key: nonEmptyText,
+      startedAtMicros: wholeNumber,
+      leaseMs: positiveInteger,
+    })),
+    null,
+  ),
   spec: specSchema,
   commands: v.optional(v.record(v.string(), v.array(v.string())), {}),
 });

@@ -71,6 +71,7 @@ export async function publishJob(job: Job, options: PublishJobOptions): Promise<
   const record = new RunRegistry({
     ...{ store, clock, signal, onEvent, runId: job.runId },
     ...{ shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate, begun: job.runRecord ?? undefined },
+    leaseMs: job.runRecord?.leaseMs,
   });
   await record.begin();
   try {
@@ -78,7 +79,9 @@ export async function publishJob(job: Job, options: PublishJobOptions): Promise<
     await record.succeed(published.manifestRef);
     return published;
   } catch (error) {
-    await record.fail(error);
+    // Where tasks are missing they are run, and this again: until then the run stays alive.
+    if (error instanceof ShardCoverageError && job.runRecord !== null) await record.leave();
+    else await record.fail(error);
     throw error;
   }
 }

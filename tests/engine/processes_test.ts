@@ -131,13 +131,14 @@ test("shardy plan, worker and publish: one snapshot, whatever happens to tasks",
     const early = await run(folder, [...publish, "some.jsonl"]);
     equal(early.code, 5, early.stderr);
     match(early.stderr, /no attempt at shards 2 has succeeded/);
+    const runs = join(folder, "people", "runs");
+    match(await readFile((await filesBelow(runs))[0]!, "utf8"), /^status: running$/m);
 
     const last = await text(folder, build, three);
     const { winners, ...published } = JSON.parse(await text(folder, [...publish, "some.jsonl", "-"], last + last));
     equal(winners, undefined);
     deepEqual([published.rows_written, published.num_dbs, published.repeated], [4000, 3, false]);
     await checkAgainstOneProcess(folder);
-    const runs = join(folder, "people", "runs");
     const records = (await filesBelow(runs)).map((path) => readFile(path, "utf8"));
     equal(records.length, 1);
     match((await Promise.all(records))[0]!, /^status: succeeded$/m);

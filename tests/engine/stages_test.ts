@@ -1,5 +1,6 @@
 // The stages in one process. Judge: writeSnapshot of the same rows, and the router that readers use.
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { celSharding, hashSharding, memoryStore, openSnapshot, writeSnapshot } from "../../mod.ts";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
@@ -78,6 +79,25 @@ test("routeStage() adds the shards that readers route to, and nothing else chang
     [0, 1, 2].map((shard) => [shard, ROWS.filter(({ id }) => router.route(id) === shard).length]),
   );
 });
+
+for (const file of ["rows.arrows", "rows.arrow", "rows_zstd.arrow", "rows_lz4.feather"]) {
+  test(`routeStage() passes on what pyarrow has written: ${file}`, async () => {
+    const bytes = new Uint8Array(await readFile(new URL(`../fixtures/columns/${file}`, import.meta.url)));
+    const input = { name: file, bytes: streamOf(bytes) };
+    const pieces: Uint8Array<ArrayBuffer>[] = [];
+    const write = (piece: Uint8Array): Promise<void> => Promise.resolve(void pieces.push(new Uint8Array(piece)));
+    await routeStage(newJob({ value: null }), { input, write });
+    const rows = arrowRowsIn(new Uint8Array(await new Blob(pieces).arrayBuffer()));
+    const router = hashRouter(3);
+    const expected = arrowRowsIn(bytes).map((row) => ({ ...row, "shard_id": router.route(row["id"] as bigint) }));
+    equal(texts(rows), texts(expected));
+  });
+}
+
+/** Rows as JSON, as lists and structs of Arrow are objects with caches inside. */
+function texts(rows: readonly Record<string, unknown>[]): string {
+  return JSON.stringify(rows, (_, value) => typeof value === "bigint" ? `${value}n` : value);
+}
 
 test("P9 buildStage() of routed rows, all shards in one task, gives writeSnapshot's objects, byte by byte", async () => {
   const job = newJob({ memory: { rowsMax: 500 } });

@@ -110,7 +110,7 @@ async function run(context: CommandContext): Promise<number> {
   await record.begin();
   await record.leave();
   if (record.ref === null) throw new CliError(`Cannot write the record of the run to '${store.url}'`);
-  const text = renderJob({ ...job, runRecord: { key: record.key, startedAtMicros } });
+  const text = renderJob({ ...job, runRecord: { key: record.key, startedAtMicros, leaseMs } });
   if (output === undefined) {
     io.stdout(text);
     return 0;
