@@ -25,8 +25,9 @@ async function runProcess(): Promise<void> {
   };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
-  // A reader that has seen enough, such as `head`, is no failure of ours.
-  process.stdout.on("error", () => process.exit(0));
+  // A reader that has seen enough, such as `head`, is no failure of ours; but a task's result got lost.
+  const lostExitCode = process.argv.includes("worker") ? 1 : 0;
+  process.stdout.on("error", () => process.exit(lostExitCode));
   const exitCode = await runCli({
     args: process.argv.slice(2),
     env: process.env,

@@ -66,6 +66,10 @@ function checkExecutable(t: TestContext, folder: string): void {
     equal(status, 0, stderr);
     deepEqual(run("exec", "--script", "script.yaml"), { status: 0, stdout: "3=né 1\n", stderr: "" });
   }
+  equal(run("plan", "--key", "id", "--key-encoding", "u64be", "--single-shard", "--output", "job.json").status, 0);
+  const task = run("worker", "build", "--job", "job.json", "--quiet", join(columns, "rows.arrows"));
+  deepEqual([task.status, task.stderr, JSON.parse(task.stdout).attempt], [0, "", 0]);
+  equal(run("publish", "--job", "job.json", "--rows", String(JSON.parse(task.stdout).row_count)).status, 0);
   equal(run("verify").status, 0);
   match(run("--sqlite-mode", "range", "get", "4", "--strict").stdout, /^4=null/);
   const place = ["--current-url", "s3://bucket/x/_CURRENT", "--s3-option", "endpoint_url=http://127.0.0.1:1"];

@@ -146,6 +146,29 @@ test("shardy plan, worker and publish: one snapshot, whatever happens to tasks",
   });
 });
 
+test("shardy worker: a task that is stopped leaves nothing, and one whose reader is gone has failed", {
+  timeout: 120_000,
+}, async () => {
+  await withFolder(async (folder) => {
+    const planned = ["plan", "--key", "id", "--key-encoding", "u64be", "--value", "body", "--single-shard"];
+    const place = ["--current-url", "./people/_CURRENT"];
+    await text(folder, [...place, ...planned, "--memory-bytes", "1000", "--output", "job.json"]);
+    const input = arrowStream(columnsOf(ROWS), 500);
+    const args = ["worker", "build", "--job", "job.json", "--local-root", join(folder, "scratch")];
+    const stopped = start(folder, args);
+    stopped.child.stdin!.write(input.subarray(0, input.length - 100));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    process.kill(stopped.child.pid!, "SIGTERM");
+    ok([130, "SIGTERM"].includes((await stopped.ended).code));
+    const left = (await filesBelow(folder)).filter((path) => !path.includes("runs") && !path.endsWith("job.json"));
+    deepEqual(left, []);
+    const deaf = start(folder, ["worker", "route", "--job", "job.json"]);
+    deaf.child.stdout!.destroy();
+    deaf.child.stdin!.end(input);
+    equal((await deaf.ended).code, 1);
+  });
+});
+
 test("docs/engines.md: its commands build what one process builds", { timeout: 120_000 }, async (t) => {
   if (process.platform === "win32") {
     console.log("LEFT OUT: the commands of docs/engines.md, as they need a POSIX shell");
