@@ -8,6 +8,7 @@ import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { type Job, JOB_FORMAT, type JobBackend, type JobSpec, parseJob, renderJob } from "../../engine/job.ts";
 import { jobRouter } from "../../engine/job_router.ts";
 import { ConfigValidationError } from "../../errors.ts";
+import type { EventSink } from "../../events.ts";
 import { keyEncodings } from "../../routing/key.ts";
 import { isJsonObject } from "../../snapshots/checked_fields.ts";
 import { newHexId } from "../../snapshots/layout.ts";
@@ -104,12 +105,17 @@ async function run(context: CommandContext): Promise<number> {
   const leaseMs = durationOption(options, "--lease") ?? DAY_MS;
   const startedAtMicros = clock.nowMicros();
   const job = checkedJob(draft);
+  let reason = "";
+  const onEvent: EventSink = ({ name, payload }) => {
+    if (name === "write.run_record_failed") reason = payload.error;
+  };
   const record = new RunRegistry({
+    onEvent,
     ...{ store, leaseMs, clock, runId: job.runId, shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate },
   });
   await record.begin();
   await record.leave();
-  if (record.ref === null) throw new CliError(`Cannot write the record of the run to '${store.url}'`);
+  if (record.ref === null) throw new CliError(`Cannot write the record of the run to '${store.url}': ${reason}`);
   const text = renderJob({ ...job, runRecord: { key: record.key, startedAtMicros, leaseMs } });
   if (output === undefined) {
     io.stdout(text);
