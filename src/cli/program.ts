@@ -17,11 +17,12 @@ Environment:
   SHARDY_CREDENTIALS   --credentials
   SHARDY_PROFILE       --profile
   SHARDY_MANIFEST_DSN  the database of manifests, where reader.toml says that there is one
+  SHARDY_JOB           --job: the path of a job, or its text
   SHARDY_HISTORY       file for the lines typed; empty: none
   and those of the AWS SDK: AWS_ACCESS_KEY_ID, AWS_REGION, …
 
 Exit codes: 0; 1 when the command failed; 2 when the command line is wrong; 130 when interrupted. The
-command health has codes of its own.`;
+commands health, worker and publish have codes of their own.`;
 
 /** What the parser found: a command, its arguments, and its options together with the global ones. */
 export interface ParsedCommand {
