@@ -98,6 +98,8 @@ export interface Job {
   } | null;
   /** The rows, and what is made of them. */
   readonly spec: JobSpec;
+  /** Columns that a stage reads, so that others need not be sent to it; null: all of them. Not read by the stages. */
+  readonly columns: { readonly route?: readonly string[] | null; readonly build?: readonly string[] | null };
   /** Command lines for schedulers, by stage; not read. */
   readonly commands: Readonly<Record<string, readonly string[]>>;
 }
@@ -176,6 +178,13 @@ const jobSchema = v.strictObject({
     null,
   ),
   spec: specSchema,
+  columns: v.optional(
+    v.strictObject({
+      route: v.exactOptional(v.nullable(v.array(v.string()))),
+      build: v.exactOptional(v.nullable(v.array(v.string()))),
+    }),
+    {},
+  ),
   commands: v.optional(v.record(v.string(), v.array(v.string())), {}),
 });
 

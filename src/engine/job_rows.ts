@@ -57,6 +57,15 @@ export function builtColumnsOf(spec: JobSpec): readonly string[] {
   return [...new Set(names)];
 }
 
+/** What a job tells shims to send, beside the column of shards. */
+export function sentColumnsOf(
+  spec: JobSpec,
+): { readonly route: readonly string[]; readonly build: readonly string[] | null } {
+  const route = [...new Set([spec.keyColumn, ...routingColumnsOf(spec)])];
+  const build = [...new Set([...builtColumnsOf(spec), ...spec.verifyRouting ? routingColumnsOf(spec) : []])];
+  return { route, build: spec.value === null ? null : build };
+}
+
 /** One record batch, read by the rules of a job. */
 export class JobBatch {
   readonly rowCount: number;

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { type Job, JOB_FORMAT, type JobBackend, type JobSpec, parseJob, renderJob } from "../../engine/job.ts";
 import { jobRouter } from "../../engine/job_router.ts";
+import { sentColumnsOf } from "../../engine/job_rows.ts";
 import { ConfigValidationError } from "../../errors.ts";
 import type { EventSink } from "../../events.ts";
 import { keyEncodings } from "../../routing/key.ts";
@@ -100,6 +101,7 @@ async function run(context: CommandContext): Promise<number> {
     custom: jsonObjectOption(options, "--custom") ?? {},
     runRecord: null,
     spec: specOf(options),
+    columns: {},
     commands: commandsOf(output ?? "job.json"),
   };
   const leaseMs = durationOption(options, "--lease") ?? DAY_MS;
@@ -116,7 +118,8 @@ async function run(context: CommandContext): Promise<number> {
   await record.begin();
   await record.leave();
   if (record.ref === null) throw new CliError(`Cannot write the record of the run to '${store.url}': ${reason}`);
-  const text = renderJob({ ...job, runRecord: { key: record.key, startedAtMicros, leaseMs } });
+  const columns = sentColumnsOf(job.spec);
+  const text = renderJob({ ...job, columns, runRecord: { key: record.key, startedAtMicros, leaseMs } });
   if (output === undefined) {
     io.stdout(text);
     return 0;
