@@ -111,7 +111,10 @@ export function packForNpm(root: string, target: string, deno: string = process.
     execFileSync(deno, ["pack", ...options], { cwd: join(folder, "stage"), stdio: ["ignore", "ignore", "pipe"] });
     execFileSync("tar", ["xzf", "packed.tgz"], { cwd: folder });
     finish(join(folder, "package"), config, checkout);
-    cpSync(join(root, "CHANGELOG.md"), join(folder, "package", "CHANGELOG.md"));
+    // What is no program of ours goes as it is.
+    for (const path of ["CHANGELOG.md", "src/engine/python"]) {
+      cpSync(join(root, path), join(folder, "package", path), { recursive: true, filter: isPublished });
+    }
     mkdirSync(target, { recursive: true });
     const listed = execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", resolve(target)], {
       cwd: join(folder, "package"),
@@ -121,6 +124,10 @@ export function packForNpm(root: string, target: string, deno: string = process.
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function isPublished(path: string): boolean {
+  return !path.includes("__pycache__");
 }
 
 /** npm 11 tells a list, later ones an object by name. */

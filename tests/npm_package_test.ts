@@ -97,6 +97,9 @@ if ("Deno" in globalThis) {
       const shardy = (...args: string[]): string =>
         execFileSync("npx", ["--no-install", "shardy", ...args], { ...options, env: { ...process.env, PATH } });
       match(shardy("--help"), /Usage: shardy/);
+      // The files for engines are there as the guide says.
+      const shims = join(folder, "node_modules", PACKAGE, "src/engine/python");
+      match(readFileSync(join(shims, "shardy_task.py"), "utf8"), /^def build\(/m);
       match(shardy("get", "42", "--current-url", "./people/_CURRENT"), /person 42|cGVyc29uIDQy/);
       // The declarations are whole: who imports every entry point finds all types.
       const checked = spawnSync(process.execPath, ["check", "--quiet", "typed.ts"], options);
