@@ -4,7 +4,8 @@
  */
 import type { JsonObject, JsonValue } from "../bytes/python_json.ts";
 import { xxh3Hex } from "../bytes/xxh3.ts";
-import { directoryOf, type Manifest, type ShardEntry } from "../snapshots/manifest.ts";
+import { type ShardInfo, shardInfosOf } from "../read/shard_info.ts";
+import { directoryOf } from "../snapshots/manifest.ts";
 import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ExplorerPlace } from "./explorer_options.ts";
 import { publicText, seriesName } from "./public_text.ts";
@@ -81,33 +82,26 @@ export async function snapshotView(place: ExplorerPlace, manifests: ManifestRead
 async function shardViews(manifests: ManifestReader, ref: string): Promise<ShardView[] | null> {
   const manifest = await manifests.loadManifest(ref, { lazily: true });
   if (directoryOf(manifest) !== undefined) return null;
-  const entries = new Map(manifest.shards.map((entry) => [entry.shardId, entry]));
-  return Array.from({ length: manifest.shardCount }, (_, id) => shardView(id, entries.get(id), manifest));
+  return shardInfosOf(manifest).map((shard) => shardView(shard, manifest.runId));
 }
 
-function shardView(id: number, entry: ShardEntry | undefined, { runId }: Manifest): ShardView {
-  const run = /(?:^|\/)run_id=([^/]+)/.exec(entry?.dbUrl ?? "")?.[1] ?? runId;
+function shardView(shard: ShardInfo, runId: string): ShardView {
+  const { shardId, rowCount, sizeBytes, minKey, maxKey, dbUrl, guardBytes, sidecarBytes } = shard;
+  const run = /(?:^|\/)run_id=([^/]+)/.exec(dbUrl ?? "")?.[1] ?? runId;
   return {
-    id,
-    rows: entry?.rowCount ?? 0,
-    bytes: entry?.dbBytes ?? 0,
-    minKey: keyText(entry?.minKey),
-    maxKey: keyText(entry?.maxKey),
-    guardBytes: entry === undefined ? null : recordedBytes(entry, "shard.guard"),
-    sidecarBytes: entry === undefined ? null : recordedBytes(entry, "shard.sidecar"),
+    id: shardId,
+    rows: rowCount,
+    bytes: sizeBytes,
+    minKey: keyText(minKey),
+    maxKey: keyText(maxKey),
+    guardBytes,
+    sidecarBytes,
     reusedFrom: run === runId ? null : run,
   };
 }
 
-function keyText(key: bigint | string | null | undefined): string | null {
-  return key === null || key === undefined ? null : String(key).slice(0, 200);
-}
-
-function recordedBytes({ writerInfo }: ShardEntry, name: string): number | null {
-  const objects = field(field(writerInfo, "shardyfusion"), "objects");
-  const found = Array.isArray(objects) ? objects.find((object) => field(object, "name") === name) : undefined;
-  const sizeBytes = field(found, "size_bytes");
-  return typeof sizeBytes === "number" ? sizeBytes : null;
+function keyText(key: bigint | string | null): string | null {
+  return key === null ? null : String(key).slice(0, 200);
 }
 
 function engineName(custom: JsonObject): string {
