@@ -32,6 +32,28 @@ export async function shardy(
   return outcome;
 }
 
+/** Serves while `use` asks; what it gives is complete after that. */
+export async function serving(
+  args: string[],
+  use: (url: string) => Promise<void>,
+  env: Record<string, string> = {},
+): Promise<Outcome> {
+  const end = new AbortController();
+  const listening = Promise.withResolvers<string>();
+  const running = shardy(["serve", "--port", "0", ...args], {
+    env,
+    signal: end.signal,
+    stdout: (text) => listening.resolve(JSON.parse(text).url),
+  });
+  running.then(({ stderr }) => listening.reject(new Error(stderr)));
+  try {
+    await use(await listening.promise);
+  } finally {
+    end.abort();
+  }
+  return await running;
+}
+
 /** Bytes in small pieces, so that lines and characters are cut. */
 export function streamOf(bytes: Uint8Array<ArrayBuffer>, pieceBytes = 1021): ReadableStream<Uint8Array<ArrayBuffer>> {
   let at = 0;

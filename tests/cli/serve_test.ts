@@ -8,27 +8,9 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { published } from "../read/small_snapshots.ts";
-import { type Outcome, shardy, withFolder } from "./run_shardy.ts";
+import { serving, shardy, withFolder } from "./run_shardy.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-
-/** Serves while `use` asks; `outcome` is complete after that. */
-async function serving(args: string[], use: (url: string) => Promise<void>, env = {}): Promise<Outcome> {
-  const end = new AbortController();
-  const listening = Promise.withResolvers<string>();
-  const running = shardy(["serve", "--port", "0", ...args], {
-    env,
-    signal: end.signal,
-    stdout: (text) => listening.resolve(JSON.parse(text).url),
-  });
-  running.then(({ stderr }) => listening.reject(new Error(stderr)));
-  try {
-    await use(await listening.promise);
-  } finally {
-    end.abort();
-  }
-  return await running;
-}
 
 test("shardy serve answers with what its options say", async () => {
   await withFolder(async (folder) => {

@@ -5,46 +5,32 @@ import { test } from "node:test";
 import { history, openSnapshot } from "../../mod.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { published } from "../read/small_snapshots.ts";
-import { type Outcome, shardy, withFolder } from "./run_shardy.ts";
+import { serving, shardy, withFolder } from "./run_shardy.ts";
 
 const UI_TOKEN = "ui-token-0123456789";
 const HEADERS = { authorization: `Bearer ${UI_TOKEN}`, "content-type": "application/json" };
-
-/** Serves while `use` asks; `outcome` is complete after that. */
-async function serving(args: string[], use: (url: string) => Promise<void>, env = {}): Promise<Outcome> {
-  const end = new AbortController();
-  const listening = Promise.withResolvers<string>();
-  const running = shardy(["serve", "--port", "0", "--refresh", "0", ...args], {
-    env,
-    signal: end.signal,
-    stdout: (text) => listening.resolve(JSON.parse(text).url),
-  });
-  running.then(({ stderr }) => listening.reject(new Error(stderr)));
-  try {
-    await use(await listening.promise);
-  } finally {
-    end.abort();
-  }
-  return await running;
-}
 
 test("shardy serve --ui shows the page, looks keys up and rolls back beside the service", async () => {
   await withFolder(async (folder) => {
     const store = fsStore(folder);
     for (const keys of [[1, 2], [1, 2, 3]]) await published(keys, { store });
-    const { exitCode, stderr } = await serving(["--url", join(folder, "_CURRENT"), "--ui"], async (url) => {
-      match(await (await fetch(`${url}/`)).text(), /<h1 id="title">/);
-      equal((await fetch(`${url}/ui/app.js`)).headers.get("content-type"), "text/javascript; charset=utf-8");
-      equal((await (await fetch(`${url}/ui/trace?key=3`)).json()).value.text, "<3>");
-      equal(await (await fetch(`${url}/v1/get/3`)).text(), "<3>");
-      const { entries, canRollBack } = await (await fetch(`${url}/ui/history`)).json();
-      equal(canRollBack, true);
-      const body = JSON.stringify({ id: entries[1].id, current: entries[0].id });
-      const wish = { method: "POST", body };
-      equal((await fetch(`${url}/ui/rollback`, wish)).status, 401);
-      equal((await fetch(`${url}/ui/rollback`, { ...wish, headers: HEADERS })).status, 200);
-      equal((await fetch(`${url}/v1/get/3`)).status, 404);
-    }, { SHARDY_UI_TOKEN: UI_TOKEN });
+    const { exitCode, stderr } = await serving(
+      ["--url", join(folder, "_CURRENT"), "--ui", "--refresh", "0"],
+      async (url) => {
+        match(await (await fetch(`${url}/`)).text(), /<h1 id="title">/);
+        equal((await fetch(`${url}/ui/app.js`)).headers.get("content-type"), "text/javascript; charset=utf-8");
+        equal((await (await fetch(`${url}/ui/trace?key=3`)).json()).value.text, "<3>");
+        equal(await (await fetch(`${url}/v1/get/3`)).text(), "<3>");
+        const { entries, canRollBack } = await (await fetch(`${url}/ui/history`)).json();
+        equal(canRollBack, true);
+        const body = JSON.stringify({ id: entries[1].id, current: entries[0].id });
+        const wish = { method: "POST", body };
+        equal((await fetch(`${url}/ui/rollback`, wish)).status, 401);
+        equal((await fetch(`${url}/ui/rollback`, { ...wish, headers: HEADERS })).status, 200);
+        equal((await fetch(`${url}/v1/get/3`)).status, 404);
+      },
+      { SHARDY_UI_TOKEN: UI_TOKEN },
+    );
     deepEqual([exitCode, stderr], [0, ""]);
     await using reader = await openSnapshot({ store });
     equal(reader.info.runId, (await history(store))[1]!.runId);
@@ -54,7 +40,17 @@ test("shardy serve --ui shows the page, looks keys up and rolls back beside the 
 test("shardy serve --ui asks for the token of the service wherever the page shows data", async () => {
   await withFolder(async (folder) => {
     await published([1, 2], { store: fsStore(folder) });
-    const args = ["--url", join(folder, "_CURRENT"), "--ui", "--token", "secret", "--token-path", "/v1/scan"];
+    const args = [
+      "--url",
+      join(folder, "_CURRENT"),
+      "--ui",
+      "--token",
+      "secret",
+      "--token-path",
+      "/v1/scan",
+      "--refresh",
+      "0",
+    ];
     await serving(args, async (url) => {
       equal((await fetch(`${url}/`)).status, 200);
       equal((await fetch(`${url}/ui/trace?key=1`)).status, 401);
