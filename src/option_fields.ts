@@ -58,6 +58,17 @@ export function objectOf(expected: string, ...members: readonly string[]): Field
     typeof value === "object" && value !== null && members.every((name) => name in value) ? null : expected;
 }
 
+/** Passed by signals. */
+export function signalCheck(value: unknown): string | null {
+  return value instanceof AbortSignal ? null : "an AbortSignal";
+}
+
+/** Passed by what is a clock. */
+export const clockCheck: FieldCheck = objectOf("a clock", "nowMicros", "monotonicMs", "sleep");
+
+/** Passed by stores that can be read. */
+export const storeCheck: FieldCheck = objectOf("a store, such as fsStore(…)", "url", "get", "getRanges");
+
 /** Throws what is said of every wrong option. @throws {ConfigValidationError} */
 export function refuseOption(path: string, expected: string, value: unknown): never {
   throw new ConfigValidationError(`Cannot use option "${path}" as it must be ${expected}: ${stateOf(value)}`, path);

@@ -3,6 +3,7 @@
  * @module
  */
 import * as v from "valibot";
+import type { Clock } from "./clock.ts";
 import { refuseOption, refuseUnknownOption } from "./option_fields.ts";
 
 export { shown } from "./option_fields.ts";
@@ -46,6 +47,12 @@ export function objectWith<T>(expected: string, ...members: readonly (keyof T & 
     expected,
   );
 }
+
+/** A clock: for tests, which then own the time. */
+export const clockOption: v.GenericSchema<Clock> = objectWith("a clock", "nowMicros", "monotonicMs", "sleep");
+
+/** A signal. */
+export const signalOption: v.GenericSchema<AbortSignal> = v.instance(AbortSignal, "an AbortSignal");
 
 /**
  * Fills in defaults and freezes.

@@ -4,7 +4,15 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { anyFunction, checkFields, nonEmptyString, objectOf, optional } from "../option_fields.ts";
+import {
+  anyFunction,
+  checkFields,
+  clockCheck,
+  nonEmptyString,
+  objectOf,
+  optional,
+  storeCheck,
+} from "../option_fields.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import type { ObjectStore, ReadableStore } from "../stores/store.ts";
@@ -47,7 +55,7 @@ const anything = (): null => null;
 
 const CHECKS = {
   reader: objectOf("a reader, as openSnapshot gives it", "get", "info", "refresh", "stats"),
-  store: objectOf("a store, such as fsStore(…)", "url", "get", "getRanges"),
+  store: storeCheck,
   manifestStore: optional(objectOf("a manifest store", "loadCurrent", "list", "setCurrent")),
   pointerKey: optional(nonEmptyString),
   resolveStore: optional(anyFunction),
@@ -55,7 +63,7 @@ const CHECKS = {
   readToken: anything,
   title: optional(nonEmptyString),
   onError: optional(anyFunction),
-  clock: optional(objectOf("a clock", "nowMicros", "monotonicMs", "sleep")),
+  clock: optional(clockCheck),
 };
 
 /**

@@ -10,12 +10,15 @@ import type { EventSink } from "../events.ts";
 import {
   anyFunction,
   checkFields,
+  clockCheck,
   type FieldCheck,
   integerFrom,
   nonEmptyString,
   numberAboveZero,
   objectOf,
   optional,
+  signalCheck,
+  storeCheck,
 } from "../option_fields.ts";
 import type { Key } from "../routing/key.ts";
 import type { Router, RoutingColumns, RoutingSpec } from "../routing/router.ts";
@@ -164,12 +167,9 @@ export interface ManyLookUpOptions<K extends Key = Key> extends Omit<LookUpOptio
   readonly columns?: ManyColumns<K>;
 }
 
-/** The check of a signal. */
-export const signalCheck: FieldCheck = (value) => value instanceof AbortSignal ? null : "an AbortSignal";
-
 /** The checks of what all readers take. */
 export const readerChecks: Readonly<Record<string, FieldCheck>> = {
-  store: objectOf("a store, such as fsStore(…)", "url", "get", "getRanges"),
+  store: storeCheck,
   manifestStore: optional(objectOf("a manifest store", "loadCurrent", "loadManifest")),
   pointerKey: optional(nonEmptyString),
   cacheBytesMax: optional(integerFrom(0)),
@@ -180,7 +180,7 @@ export const readerChecks: Readonly<Record<string, FieldCheck>> = {
   resolveStore: optional(anyFunction),
   onEvent: optional(anyFunction),
   signal: optional(signalCheck),
-  clock: optional(objectOf("a clock", "nowMicros", "monotonicMs", "sleep")),
+  clock: optional(clockCheck),
 };
 
 /** Passed by what is among the words. */

@@ -4,11 +4,10 @@
  */
 import type { ScanRange } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { checkFields, type FieldCheck, integerFrom, optional, shown } from "../option_fields.ts";
+import { checkFields, type FieldCheck, integerFrom, optional, shown, signalCheck } from "../option_fields.ts";
 import { compareBytes, encodeKey, type Key, type KeyEncoding } from "../routing/key.ts";
 import type { Manifest } from "../snapshots/manifest.ts";
 import { checkShardId } from "./look_up.ts";
-import { signalCheck } from "./read_options.ts";
 
 /** What a scan covers. Bounds that are bytes count as encoded keys; others are encoded as the snapshot's keys are. */
 export interface ScanOptions {

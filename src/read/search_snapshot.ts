@@ -4,7 +4,7 @@
  */
 import type { SearchHit, ShardReader } from "../backends/backend.ts";
 import { ConfigValidationError, ReaderStateError } from "../errors.ts";
-import { checkFields, integerFrom, objectOf, optional, shown } from "../option_fields.ts";
+import { checkFields, integerFrom, objectOf, optional, shown, signalCheck } from "../option_fields.ts";
 import type { RoutingColumns } from "../routing/router.ts";
 import { routeByColumns, type VectorRouter } from "../routing/vector_router.ts";
 import { directoryOf } from "../snapshots/manifest.ts";
@@ -12,7 +12,6 @@ import { type VectorFields, vectorFieldsOf } from "../snapshots/vector_fields.ts
 import { mergeMatches } from "../vector/top_matches.ts";
 import type { Generation } from "./generation.ts";
 import { checkShardId } from "./look_up.ts";
-import { signalCheck } from "./read_options.ts";
 import type { ReaderState } from "./reader_state.ts";
 
 /** What to search for, and where. */

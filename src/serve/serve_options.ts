@@ -7,6 +7,7 @@ import { ConfigValidationError } from "../errors.ts";
 import {
   anyFunction,
   checkFields,
+  clockCheck,
   type FieldCheck,
   integerFrom,
   nonEmptyString,
@@ -115,7 +116,7 @@ const checks: Readonly<Record<string, FieldCheck>> = {
   metrics: optional(anyFunction),
   routes: optional(anyFunction),
   onError: optional(anyFunction),
-  clock: optional(objectOf("a clock", "nowMicros", "monotonicMs", "sleep")),
+  clock: optional(clockCheck),
 };
 
 const corsChecks: Readonly<Record<string, FieldCheck>> = {

@@ -8,7 +8,7 @@
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError, StoreError } from "../errors.ts";
-import { nonEmptyText, objectWith, parseOptions, positiveInteger } from "../options.ts";
+import { clockOption, nonEmptyText, objectWith, parseOptions, positiveInteger, signalOption } from "../options.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import {
   type CleanUpPlan,
@@ -159,8 +159,8 @@ const schema = v.strictObject({
   dryRun: v.optional(v.boolean("true or false"), false),
   preconditions: v.optional(preconditionPolicy, "require"),
   onProgress: v.optional(v.custom((input) => typeof input === "function", "a function")),
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
-  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
+  clock: v.optional(clockOption, systemClock),
+  signal: v.optional(signalOption),
 }) as unknown as v.GenericSchema<CleanUpOptions, Omit<Checked, "keep"> & { readonly keep?: number }>;
 
 /**

@@ -5,7 +5,15 @@
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError, ManifestParseError, ReaderStateError } from "../errors.ts";
-import { nonEmptyText, objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
+import {
+  clockOption,
+  nonEmptyText,
+  objectWith,
+  parseOptions,
+  positiveInteger,
+  signalOption,
+  wholeNumber,
+} from "../options.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
@@ -50,8 +58,8 @@ interface CheckedPlace extends ManifestPlaceOptions {
 const placeOptions = {
   manifestStore: v.optional(objectWith<ManifestStore>("a manifest store", "loadCurrent", "list", "setCurrent")),
   pointerKey: v.optional(nonEmptyText, "_CURRENT"),
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
-  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
+  clock: v.optional(clockOption, systemClock),
+  signal: v.optional(signalOption),
 };
 
 const historyOptions = v.strictObject({

@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
 import { ObjectNotFoundError, PublishConflictError, ReaderStateError } from "../errors.ts";
-import { objectWith, parseOptions } from "../options.ts";
+import { clockOption, parseOptions } from "../options.ts";
 import type { RequestOptions } from "../stores/store.ts";
 import { joinUrl, manifestKey } from "./layout.ts";
 import type { Manifest, ManifestRef } from "./manifest.ts";
@@ -22,7 +22,7 @@ export interface MemoryManifestStoreOptions {
 }
 
 const schema = v.strictObject({
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
+  clock: v.optional(clockOption, systemClock),
 }) as unknown as v.GenericSchema<MemoryManifestStoreOptions, { readonly clock: Clock }>;
 
 /**

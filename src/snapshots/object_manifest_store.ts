@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { type Clock, systemClock } from "../clock.ts";
 import { ManifestParseError, PreconditionFailedError, PublishConflictError, PublishManifestError } from "../errors.ts";
-import { functionOf, nonEmptyText, objectWith, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
+import { clockOption, functionOf, nonEmptyText, parseOptions, positiveInteger, wholeNumber } from "../options.ts";
 import type { ObjectStore, ReadableStore, RequestOptions } from "../stores/store.ts";
 import {
   checkSegment,
@@ -64,7 +64,7 @@ const schema = v.strictObject({
     }),
     {},
   ),
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
+  clock: v.optional(clockOption, systemClock),
 }) as unknown as v.GenericSchema<ManifestStoreOptions, CheckedStoreOptions>;
 
 /**

@@ -14,7 +14,7 @@ import { dumpJson, type JsonObject } from "../bytes/python_json.ts";
 import { jsonStamp, parseStamp } from "../bytes/timestamps.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError, ReaderStateError } from "../errors.ts";
-import { objectWith, parseOptions } from "../options.ts";
+import { clockOption, parseOptions, signalOption } from "../options.ts";
 import type { ObjectStore, RequestOptions } from "../stores/store.ts";
 import { isJsonObject, jsonOf } from "./checked_fields.ts";
 import { MANIFESTS_PREFIX, newHexId } from "./layout.ts";
@@ -62,8 +62,8 @@ export interface FoundPin {
 const pinOptions = v.strictObject({
   until: v.nullable(v.date("a date, or null"), undefined),
   note: v.optional(v.string("a string")),
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
-  signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
+  clock: v.optional(clockOption, systemClock),
+  signal: v.optional(signalOption),
 }) as unknown as v.GenericSchema<PinOptions, PinOptions & { readonly clock: Clock }>;
 
 /**

@@ -18,7 +18,7 @@ import {
   ReaderStateError,
   ShardyfusionError,
 } from "../errors.ts";
-import { objectWith, parseOptions } from "../options.ts";
+import { clockOption, parseOptions } from "../options.ts";
 import type { RequestOptions } from "../stores/store.ts";
 import type { Manifest, ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore, PointerOptions } from "./manifest_store.ts";
@@ -96,7 +96,7 @@ const schema = v.strictObject({
   pointerTableName: v.optional(tableName, "shardyfusion_pointer"),
   ensureTable: v.optional(v.boolean("true or false"), true),
   attemptsMax: v.optional(v.pipe(v.number("a number from 1 up"), v.minValue(1, "a number from 1 up")), 4),
-  clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep")),
+  clock: v.optional(clockOption),
 }) as unknown as v.GenericSchema<PostgresManifestStoreOptions, Checked>;
 
 /**

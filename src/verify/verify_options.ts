@@ -4,8 +4,17 @@
  */
 import type { Backend } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
-import { anyFunction, checkFields, integerFrom, nonEmptyString, objectOf, optional } from "../option_fields.ts";
-import { signalCheck, type SnapshotPin } from "../read/read_options.ts";
+import {
+  anyFunction,
+  checkFields,
+  integerFrom,
+  nonEmptyString,
+  objectOf,
+  optional,
+  signalCheck,
+  storeCheck,
+} from "../option_fields.ts";
+import type { SnapshotPin } from "../read/read_options.ts";
 import type { ReadableStore } from "../stores/store.ts";
 
 /** How far a check has come. */
@@ -69,7 +78,7 @@ const checks = {
 
 /** Checks options and fills in defaults. @throws {ConfigValidationError} naming the first wrong one. */
 export function checkVerifyOptions(store: ReadableStore, options: VerifyOptions): CheckedVerifyOptions {
-  checkFields({ store }, "", { store: objectOf("a store, such as fsStore(…)", "url", "get", "getRanges") });
+  checkFields({ store }, "", { store: storeCheck });
   checkFields(options, "", checks);
   const { ref, offset, runId, pointerKey = "_CURRENT", concurrencyMax = 2 } = options;
   const given = Object.entries({ ref, offset, runId }).flatMap(([name, value]) => value === undefined ? [] : [name]);

@@ -9,12 +9,14 @@ import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { EventSink } from "../events.ts";
 import {
+  clockOption,
   functionOf,
   objectWith,
   parseOptions,
   positiveInteger,
   positiveNumber,
   shown,
+  signalOption,
   wholeNumber,
 } from "../options.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
@@ -255,8 +257,8 @@ function schema<T>(): v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptio
     onEvent: v.optional(functionOf<EventSink>()),
     tracer: v.optional(functionOf<Tracer>()),
     onProgress: v.optional(functionOf<(progress: WriteProgress) => void>()),
-    signal: v.optional(v.instance(AbortSignal, "an AbortSignal")),
-    clock: v.optional(objectWith<Clock>("a clock", "nowMicros", "monotonicMs", "sleep"), systemClock),
+    signal: v.optional(signalOption),
+    clock: v.optional(clockOption, systemClock),
   }) as unknown as v.GenericSchema<WriteSnapshotOptions<T>, CheckedWriteOptions<T>>;
 }
 
