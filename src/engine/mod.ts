@@ -8,7 +8,8 @@
 export type { ArrowInput } from "./arrow_input.ts";
 export { loadAttempts, parseAttempts, renderAttempt } from "./attempt_records.ts";
 export { buildStage, type BuildStageOptions } from "./build_stage.ts";
+export { loadCounts, parseCounts, renderCounts, type RoutedCounts, sumOfCounts } from "./count_records.ts";
 export { ENGINE_EXIT_CODES, engineExitCode } from "./exit_codes.ts";
 export { type Job, JOB_FORMAT, type JobBackend, type JobSpec, type JobVector, parseJob, renderJob } from "./job.ts";
 export { type PublishedJob, publishJob, type PublishJobOptions } from "./publish_job.ts";
-export { type RoutedCounts, routeStage, type RouteStageOptions } from "./route_stage.ts";
+export { routeStage, type RouteStageOptions } from "./route_stage.ts";

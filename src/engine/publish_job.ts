@@ -18,6 +18,7 @@ import { RunRegistry } from "../write/run_registry.ts";
 import { requireStored } from "../write/stored_shards.ts";
 import type { ShardAttempt } from "../write/winners.ts";
 import { loadAttempts } from "./attempt_records.ts";
+import { loadCounts } from "./count_records.ts";
 import type { Job } from "./job.ts";
 import { jobRouter } from "./job_router.ts";
 
@@ -29,7 +30,10 @@ export interface PublishJobOptions {
   readonly backend: Backend;
   /** What the tasks have printed, in any order, with repetitions. Default: what they have recorded in the store. */
   readonly attempts?: readonly ShardAttempt[] | undefined;
-  /** Rows that were routed to each shard: all that the route stages have counted. Default: not checked. */
+  /**
+   * Rows that were routed to each shard: all that the route stages have counted. Default: what they have recorded in
+   * the store; where `rowCount` is given, or nothing was recorded, not checked.
+   */
   readonly rowsOffered?: ReadonlyMap<number, number> | undefined;
   /** Rows of all shards together, as the engine has counted its input. Default: not checked. */
   readonly rowCount?: number | undefined;
@@ -108,12 +112,14 @@ async function publish(job: Job, options: Checked): Promise<PublishedJob> {
   }
   const attempts = options.attempts ?? await loadAttempts(job, { store, signal });
   requireOwnPlaces(job, attempts, store.url);
-  if (options.rowsOffered === undefined && options.rowCount === undefined) {
-    warnings.push(...uncountedWarning(attempts, spec.shardCount));
+  let { rowsOffered } = options;
+  if (rowsOffered === undefined && options.rowCount === undefined) {
+    rowsOffered = (await loadCounts(job, { store, signal }))?.rowsOffered;
+    if (rowsOffered === undefined) warnings.push(...uncountedWarning(attempts, spec.shardCount));
   }
   const published = await publishAttempts(attempts, {
     ...{ store: fenced, runId, router, keyEncoding: spec.keyEncoding, backend, shardPrefix, dbPathTemplate },
-    ...{ custom: job.custom, rowsOffered: options.rowsOffered, expected, onConflict: options.onConflict },
+    ...{ custom: job.custom, rowsOffered, expected, onConflict: options.onConflict },
     ...{ validate: options.validate, manifestStore, onEvent: options.onEvent, signal, clock, removeLosers },
     async beforePublish(winners) {
       requireRowCount(winners, options.rowCount);
@@ -151,7 +157,7 @@ function uncountedWarning(attempts: readonly ShardAttempt[], shardCount: number)
   if (present.size >= shardCount) return [];
   return [
     `${shardCount - present.size} of ${shardCount} shards have no attempt and count as empty, as nobody has counted ` +
-    "the rows: give --rows or --counts",
+    "the rows: give --rows or --counts, or give route stages a --task",
   ];
 }
 

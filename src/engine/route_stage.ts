@@ -3,9 +3,12 @@
  * @module
  */
 import type { RecordBatch } from "apache-arrow";
+import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
+import type { ObjectStore } from "../stores/store.ts";
 import { type Arrow, type ArrowInput, loadArrow, openArrow } from "./arrow_input.ts";
-import type { Job } from "./job.ts";
+import { checkTask, type RoutedCounts, storeCounts } from "./count_records.ts";
+import type { Job, JobSpec } from "./job.ts";
 import { JobBatch, requireColumns, routingColumnsOf } from "./job_rows.ts";
 import { BatchRouter } from "./job_router.ts";
 import { locatedError } from "./located_errors.ts";
@@ -16,14 +19,13 @@ export interface RouteStageOptions {
   readonly input: ArrowInput;
   /** Takes the stream that goes out, a few pieces for each batch; the next batch waits for it. */
   readonly write: (bytes: Uint8Array) => Promise<void>;
+  /**
+   * Records in the place that the job names what was routed, for a publisher who is told nothing. `task` is the
+   * engine's number of this task, the same one each time that it runs, so that it counts once. Default: not recorded.
+   */
+  readonly record?: { readonly store: ObjectStore; readonly task: number } | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** What was routed. */
-export interface RoutedCounts {
-  readonly rowCount: number;
-  /** Rows by shard, ascending; shards without rows are left out: what `publishJob` takes as `rowsOffered`. */
-  readonly rowsOffered: ReadonlyMap<number, number>;
+  readonly clock?: Clock | undefined;
 }
 
 /**
@@ -31,10 +33,20 @@ export interface RoutedCounts {
  * else changes, but for compression, which goes.
  *
  * @throws {ConfigValidationError} naming row and column, for rows that cannot be routed; {ShardAssignmentError} for
- * rows that belong to no shard; {CelEvaluationError} where a CEL expression has no answer.
+ * rows that belong to no shard; {CelEvaluationError} where a CEL expression has no answer; the store's errors.
  */
-export async function routeStage({ spec }: Job, options: RouteStageOptions): Promise<RoutedCounts> {
-  const { input, write, signal = new AbortController().signal } = options;
+export async function routeStage(job: Job, options: RouteStageOptions): Promise<RoutedCounts> {
+  const { record, signal = new AbortController().signal, clock = systemClock() } = options;
+  if (record !== undefined) checkTask(record.task);
+  const counts = { ...await routeRows(job.spec, { ...options, signal }), endedAtMicros: clock.nowMicros() };
+  if (record !== undefined) await storeCounts(job, counts, { ...record, signal });
+  return counts;
+}
+
+async function routeRows(
+  spec: JobSpec,
+  { input, write, signal }: RouteStageOptions & { readonly signal: AbortSignal },
+): Promise<Omit<RoutedCounts, "endedAtMicros">> {
   const { shardIdColumn, keyColumn, shardCount } = spec;
   const router = new BatchRouter(spec);
   const arrow = await loadArrow();

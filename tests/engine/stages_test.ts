@@ -9,7 +9,6 @@ import {
   buildStage,
   ENGINE_EXIT_CODES,
   engineExitCode,
-  type Job,
   type JobSpec,
   parseAttempts,
   parseJob,
@@ -26,36 +25,15 @@ import {
 } from "../../src/errors.ts";
 import { hashRouter } from "../../src/routing/mod.ts";
 import { streamOf } from "../cli/run_shardy.ts";
-import { arrowRowsIn, arrowStream, type Columns, columnsOf } from "./arrow_tables.ts";
+import { arrowRowsIn, type Columns, columnsOf } from "./arrow_tables.ts";
+import { built, inputOf, newJob, routed } from "./small_jobs.ts";
 
-const HASH = { strategy: "hash", "hash_algorithm": "xxh3_64" };
 const REGIONS = ["eu", "us", "ap"];
 const ROWS = Array.from({ length: 3000 }, (_, row) => ({
   id: BigInt(row * 7),
   body: new TextEncoder().encode(`value ${row}`),
   region: REGIONS[row % 3]!,
 }));
-
-function newJob(spec: Record<string, unknown> = {}): Job {
-  const all = { keyColumn: "id", keyEncoding: "u64be", value: { column: "body" }, shardCount: 3, sharding: HASH };
-  const text = JSON.stringify({
-    ...{ format: 1, packageVersion: "1", runId: "run", currentUrl: "/x/_CURRENT" },
-    spec: { ...all, ...spec },
-  });
-  return parseJob(text, { name: "job.json", packageVersion: "1" });
-}
-
-function inputOf(columns: Columns) {
-  return { name: "stdin", bytes: streamOf(arrowStream(columns)) };
-}
-
-async function routed(job: Job, columns: Columns) {
-  const pieces: Uint8Array[] = [];
-  const write = (piece: Uint8Array): Promise<void> => Promise.resolve(void pieces.push(piece));
-  const counts = await routeStage(job, { input: inputOf(columns), write });
-  const bytes = new Uint8Array(await new Blob(pieces as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-  return { ...counts, rows: arrowRowsIn(bytes) };
-}
 
 /** Digests by key; of sidecars only that they are there, as they name the version of the object beside them. */
 async function objects(store: ReturnType<typeof memoryStore>): Promise<Map<string, string>> {
@@ -172,14 +150,10 @@ test("routeStage() and buildStage() name row and column of null, NaN and wrong t
   await rejects(built(json, { id: [1n, 2n], score: [0.5, NaN] }), /NaN in column "score" .*\(row 2 of/);
 });
 
-async function built(job: Job, columns: Columns, attempt = 0, store = memoryStore()) {
-  return await buildStage(job, { store, backend: sqliteBackend(), input: inputOf(columns), attempt });
-}
-
 test("buildStage() refuses rows of other shards, and leaves nothing behind", async () => {
   const wrong = ROWS.slice(0, 10).map((row) => ({ ...row, "shard_id": (hashRouter(3).route(row.id) + 1) % 3 }));
   const store = memoryStore();
-  await rejects(built(newJob(), columnsOf(wrong), 0, store), (error: Error) => {
+  await rejects(built(newJob(), columnsOf(wrong), { store }), (error: Error) => {
     match(error.message, /column "shard_id" says, as column "id" belongs to shard \d.*\(row 1 of/);
     equal(engineExitCode(error), ENGINE_EXIT_CODES.wrongShard);
     return error instanceof ShardAssignmentError;
@@ -197,14 +171,14 @@ test("buildStage() never writes into the folder of another attempt; with retry i
   const store = memoryStore();
   const columns = columnsOf(ROWS.slice(0, 10));
   const single = { shardCount: 1 };
-  await built(newJob(single), columns, 0, store);
-  await rejects(built(newJob(single), columns, 0, store), (error: Error) => {
+  await built(newJob(single), columns, { store });
+  await rejects(built(newJob(single), columns, { store }), (error: Error) => {
     match(error.message, /another task has had this attempt; give .* --attempt/);
     return error instanceof PreconditionFailedError;
   });
-  const [first] = await built(newJob({ ...single, retry: { initialBackoffMs: 1 } }), columns, 0, store);
+  const [first] = await built(newJob({ ...single, retry: { initialBackoffMs: 1 } }), columns, { store });
   equal(first!.attempt, 1);
-  equal((await built(newJob(single), columns, 2, store))[0]!.attempt, 2);
+  equal((await built(newJob(single), columns, { store, attempt: 2 }))[0]!.attempt, 2);
 });
 
 test("buildStage() and routeStage() of an input without a byte do nothing", async () => {
@@ -221,7 +195,7 @@ test("publishJob() fails over missing shards and rows, and can be called again w
   const job = newJob();
   const { rows, rowsOffered } = await routed(job, columnsOf(ROWS));
   const task = (shardId: number, attempt: number) =>
-    built(job, columnsOf(rows.filter((row) => row["shard_id"] === shardId)), attempt, store);
+    built(job, columnsOf(rows.filter((row) => row["shard_id"] === shardId)), { attempt, store });
   await task(0, 0);
   await task(1, 1);
   await task(1, 0);

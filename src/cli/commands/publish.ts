@@ -3,13 +3,11 @@
  * @module
  */
 import { readFile } from "node:fs/promises";
-import { isJsonObject } from "../../snapshots/checked_fields.ts";
-import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { parseAttempts } from "../../engine/attempt_records.ts";
+import { parseCounts, type RoutedCounts, sumOfCounts } from "../../engine/count_records.ts";
 import { engineExitCode } from "../../engine/exit_codes.ts";
 import type { Job } from "../../engine/job.ts";
 import { publishJob } from "../../engine/publish_job.ts";
-import { ConfigValidationError } from "../../errors.ts";
 import type { ShardAttempt } from "../../write/winners.ts";
 import { CliError, messageOf } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
@@ -34,8 +32,9 @@ export const publishCommand: CliCommand = {
   summary: "Publish what the tasks of a job have built",
   details:
     "Takes the lines that the tasks have printed, in any order and also several times, or what they have recorded " +
-    "in the store. Can be run again after it was killed. Exit codes: 0; 2 when job or lines are wrong; 5 when shards " +
-    "are missing; 6 when somebody else has published; 7 when the snapshot was refused; 75 when it may succeed later; " +
+    "in the store, and counts of rows likewise. Can be run again after it was killed. Exit codes: 0; 2 when job or " +
+    "lines are wrong; 5 when shards are missing; 6 when somebody else has published; 7 when the snapshot was " +
+    "refused; 75 when it may succeed later; " +
     "130 when interrupted; else 1.",
   examples: [
     ["publish --job job.json attempts.jsonl --rows 1000000", "all rows have to be there"],
@@ -47,7 +46,11 @@ export const publishCommand: CliCommand = {
     command.argument("[ATTEMPTS...]", "files of lines, - for stdin; default: what lies in the store")
       .option(...JOB_OPTION)
       .option("--rows <n>", "how many rows there must be in all shards together")
-      .option("--counts <file>", "rows by shard, from shardy worker route --counts; repeatable", repeated)
+      .option(
+        "--counts <file>",
+        "rows by shard, of shardy worker route --counts; repeatable; default: what is in the store",
+        repeated,
+      )
       .option("--on-conflict <action>", "fail (default), or replace what the others published")
       .option(...PRECONDITIONS_OPTION)
       .option("--max-drift <ratio>", "publish only if at most this part of the rows came or went, such as 0.2")
@@ -110,29 +113,9 @@ async function attemptsOf({ args, io, signal }: CommandContext, job: Job): Promi
 /** The sum of what the route stages have counted. */
 async function countsOf(paths: readonly string[], job: Job): Promise<ReadonlyMap<number, number> | undefined> {
   if (paths.length === 0) return undefined;
-  const sums = new Map<number, number>();
-  for (const path of paths) {
-    const counts = countsIn(await textOf(path));
-    if (counts === null || counts["run_id"] !== job.runId || !isJsonObject(counts["rows_offered"])) {
-      throw new ConfigValidationError(
-        `Cannot read ${path} as counts of this run: it must be what shardy worker route --counts has written for it`,
-        "counts",
-      );
-    }
-    for (const [shardId, rows] of Object.entries(counts["rows_offered"])) {
-      sums.set(Number(shardId), (sums.get(Number(shardId)) ?? 0) + Number(rows));
-    }
-  }
-  return sums;
-}
-
-function countsIn(text: string): JsonObject | null {
-  try {
-    const value = parseJson(text);
-    return isJsonObject(value) ? value : null;
-  } catch {
-    return null;
-  }
+  const tasks: RoutedCounts[] = [];
+  for (const path of paths) tasks.push(parseCounts(await textOf(path), { name: path, job }));
+  return sumOfCounts(tasks).rowsOffered;
 }
 
 async function textOf(path: string): Promise<string> {

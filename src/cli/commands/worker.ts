@@ -5,6 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { renderAttempt } from "../../engine/attempt_records.ts";
 import { buildStage } from "../../engine/build_stage.ts";
+import { renderCounts } from "../../engine/count_records.ts";
 import { engineExitCode } from "../../engine/exit_codes.ts";
 import type { Job } from "../../engine/job.ts";
 import { routeStage } from "../../engine/route_stage.ts";
@@ -29,6 +30,10 @@ export const workerCommand: CliCommand = {
     "succeed later; 130 when interrupted; else 1.",
   examples: [
     ["worker route --job job.json <part.arrows >routed.arrows", "add the column shard_id"],
+    [
+      "worker route --job job.json --task 0 <part.arrows >routed.arrows",
+      "and record how many rows each shard was given",
+    ],
     ["worker build --job job.json --attempt 1 <shard.arrows >>attempts.jsonl", "the second try of a task"],
   ],
   readsSnapshot: false,
@@ -37,6 +42,7 @@ export const workerCommand: CliCommand = {
     command.argument("STAGE", "route or build")
       .argument("[INPUT]", "a stream or a file of Arrow; absent or -: stdin")
       .option(...JOB_OPTION)
+      .option("--task <n>", "route: number of this task; records in the store how many rows went to each shard")
       .option("--counts <file>", "route: write here how many rows went to each shard, for shardy publish")
       .option("--attempt <n>", "build: number of this attempt at the task, which names folders (0)")
       .option("--task-attempt-id <n>", "build: the engine's number; of equal attempts the lowest wins")
@@ -46,40 +52,58 @@ export const workerCommand: CliCommand = {
   run,
 };
 
+/** What a stage is told on the command line. */
+interface Task {
+  readonly input: Input;
+  readonly task: number | undefined;
+  readonly attempt: number | undefined;
+  readonly taskAttemptId: number | undefined;
+}
+
+/** Options that only one of the stages has. */
+const STAGE_OPTIONS = {
+  route: ["--task", "--counts"],
+  build: ["--attempt", "--task-attempt-id", "--local-root"],
+} as const;
+
 async function run(context: CommandContext): Promise<number> {
-  const { args: [stage, path = "-"], io } = context;
+  const { args: [stage, path = "-"], options, io } = context;
   if (stage !== "route" && stage !== "build") throw new UsageError("STAGE must be route or build");
-  const attempt = integerOption(context.options, "--attempt", 0);
-  const taskAttemptId = integerOption(context.options, "--task-attempt-id", 0);
+  const other = stage === "route" ? "build" : "route";
+  const wrong = STAGE_OPTIONS[other].find((flag) => textOption(options, flag) !== undefined);
+  if (wrong !== undefined) throw new UsageError(`${wrong} is for the stage ${other}, and not for ${stage}`);
+  const task = integerOption(options, "--task", 0);
+  const attempt = integerOption(options, "--attempt", 0);
+  const taskAttemptId = integerOption(options, "--task-attempt-id", 0);
   const job = await jobOf(context);
   const input: Input = path === "-"
     ? { name: "stdin", bytes: io.stdin, fractionRead: () => null }
     : await fileInput(path);
-  return stage === "route"
-    ? await route(context, job, input)
-    : await build(context, job, { input, attempt, taskAttemptId });
+  return await (stage === "route" ? route : build)(context, job, { input, task, attempt, taskAttemptId });
 }
 
-async function route({ options, io, signal }: CommandContext, job: Job, input: Input): Promise<number> {
+async function route(context: CommandContext, job: Job, { input, task }: Task): Promise<number> {
+  const { options, io, signal, clock } = context;
   const { stdoutBytes: write } = io;
   if (write === undefined) throw new CliError("Cannot route without an output that takes bytes");
   const countsPath = textOption(options, "--counts");
-  const { rowCount, rowsOffered } = await routeStage(job, { input, write, signal });
-  const fields = { "run_id": job.runId, "row_count": rowCount };
-  if (countsPath !== undefined) {
-    await writeFile(
-      countsPath,
-      `${jsonText({ ...fields, "rows_offered": Object.fromEntries(rowsOffered) }, "line")}\n`,
-    );
+  const location = task === undefined ? undefined : await context.locationAt(job.currentUrl);
+  try {
+    const record = location && task !== undefined ? { store: requireObjectStore(location), task } : undefined;
+    const counts = await routeStage(job, { input, write, record, signal, clock });
+    if (countsPath !== undefined) await writeFile(countsPath, renderCounts(job.runId, counts));
+    const fields = { "run_id": job.runId, ...(task !== undefined && { task }), "row_count": counts.rowCount };
+    if (!switchOption(options, "--quiet")) io.stderr(`${jsonText({ event: "worker.routed", ...fields }, "line")}\n`);
+    return 0;
+  } finally {
+    await location?.[Symbol.asyncDispose]?.();
   }
-  if (!switchOption(options, "--quiet")) io.stderr(`${jsonText({ event: "worker.routed", ...fields }, "line")}\n`);
-  return 0;
 }
 
 async function build(
   context: CommandContext,
   job: Job,
-  task: { readonly input: Input; readonly attempt: number | undefined; readonly taskAttemptId: number | undefined },
+  { input, attempt, taskAttemptId }: Task,
 ): Promise<number> {
   const { options, io, signal, clock } = context;
   const backend = jobBackend(job);
@@ -92,7 +116,9 @@ async function build(
   try {
     const store = requireObjectStore(location);
     const localRoot = textOption(options, "--local-root");
-    const attempts = await buildStage(job, { ...task, store, backend, localRoot, signal, clock, onEvent });
+    const attempts = await buildStage(job, {
+      ...{ input, attempt, taskAttemptId, store, backend, localRoot, signal, clock, onEvent },
+    });
     for (const attempt of attempts) io.stdout(renderAttempt(job.runId, attempt));
     return 0;
   } finally {
