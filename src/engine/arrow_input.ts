@@ -27,6 +27,12 @@ export interface ArrowBatches {
 const MAGIC = "ARROW1";
 /** The magic and its padding; then a file goes on as a stream does. */
 const MAGIC_BYTES = 8;
+/**
+ * What a writer that is closed ends a stream with. The format lets writers leave it out, but then a stream whose writer
+ * was killed between two batches looks whole.
+ */
+const END_OF_STREAM: readonly number[] = [255, 255, 255, 255, 0, 0, 0, 0];
+const TAIL_BYTES = END_OF_STREAM.length;
 
 /** @throws {MissingLibraryError} when `apache-arrow` is not installed. */
 export async function loadArrow(): Promise<Arrow> {
@@ -141,10 +147,12 @@ class FramedBytes {
     for (let chunk = await this.#next(); chunk !== null; chunk = await this.#next()) yield chunk;
   }
 
-  /** Reads what nobody asked for. @throws {RangeError} when a file does not end as it must. */
+  /** Reads what nobody asked for. @throws {RangeError} when it does not end as it must. */
   async finish(): Promise<void> {
     while (await this.#next() !== null);
-    if (this.#isFile && !isMagic(this.#tail)) throw new RangeError("the file is cut short");
+    if (this.#isFile ? !isMagic(this.#tail.subarray(-MAGIC.length)) : !isEndOfStream(this.#tail)) {
+      throw new RangeError(`the ${this.#isFile ? "file" : "stream"} is cut short, or its writer was not closed`);
+    }
   }
 
   async cancel(): Promise<void> {
@@ -154,13 +162,17 @@ class FramedBytes {
   async #next(): Promise<Uint8Array | null> {
     const { value, done } = await this.#reader.read();
     if (done) return null;
-    this.#tail = joined(this.#tail, value.subarray(-MAGIC.length)).slice(-MAGIC.length);
+    this.#tail = joined(this.#tail, value.subarray(-TAIL_BYTES)).slice(-TAIL_BYTES);
     return value;
   }
 }
 
 function isMagic(bytes: Uint8Array): boolean {
   return new TextDecoder().decode(bytes) === MAGIC;
+}
+
+function isEndOfStream(bytes: Uint8Array): boolean {
+  return bytes.byteLength === TAIL_BYTES && END_OF_STREAM.every((byte, at) => bytes[at] === byte);
 }
 
 function joined(one: Uint8Array, other: Uint8Array): Uint8Array {

@@ -25,8 +25,8 @@ import {
 } from "../../src/errors.ts";
 import { hashRouter } from "../../src/routing/mod.ts";
 import { streamOf } from "../cli/run_shardy.ts";
-import { arrowRowsIn, type Columns, columnsOf } from "./arrow_tables.ts";
-import { built, inputOf, newJob, routed } from "./small_jobs.ts";
+import { arrowRowsIn, arrowStream, type Columns, columnsOf } from "./arrow_tables.ts";
+import { built, inputOf, keysIn, newJob, routed } from "./small_jobs.ts";
 
 const REGIONS = ["eu", "us", "ap"];
 const ROWS = Array.from({ length: 3000 }, (_, row) => ({
@@ -187,6 +187,17 @@ test("buildStage() and routeStage() of an input without a byte do nothing", asyn
   deepEqual(await buildStage(newJob(), { store, backend: sqliteBackend(), input: input() }), []);
   const { rowCount } = await routeStage(newJob(), { input: input(), write: () => Promise.reject(new Error()) });
   equal(rowCount, 0);
+});
+
+test("buildStage() and routeStage() refuse a stream whose writer was killed between two batches", async () => {
+  const store = memoryStore();
+  const whole = arrowStream(columnsOf(ROWS));
+  const input = () => ({ name: "stdin", bytes: streamOf(whole.subarray(0, -8)) });
+  const refused = { name: "ConfigValidationError", message: /^Cannot read stdin as Arrow: the stream is cut short/ };
+  const record = { store, task: 0 };
+  await rejects(routeStage(newJob(), { input: input(), write: () => Promise.resolve(), record }), refused);
+  await rejects(buildStage(newJob(), { store, backend: sqliteBackend(), input: input() }), refused);
+  deepEqual(await keysIn(store), []);
 });
 
 test("publishJob() fails over missing shards and rows, and can be called again when they are there", async () => {
