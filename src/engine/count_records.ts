@@ -26,8 +26,8 @@ export interface RoutedCounts {
   readonly endedAtMicros: number;
 }
 
-/** Numbers of tasks. */
-const TASK_MAX = 999_999_999;
+/** Numbers of tasks; some are hashes of what an engine calls its tasks. */
+const TASK_MAX = Number.MAX_SAFE_INTEGER;
 
 /** Where the counts of a run lie. */
 export function countRecordsPrefix({ shardPrefix, runId }: Pick<Job, "shardPrefix" | "runId">): string {

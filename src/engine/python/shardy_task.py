@@ -16,10 +16,12 @@ import threading
 
 import pyarrow as pa
 
-__all__ = ["Job", "ShardyError", "build", "pickle_by_value", "plan", "publish", "route"]
+__all__ = ["Job", "ShardyError", "build", "pickle_by_value", "plan", "publish", "publish_options", "route", "slices"]
 
 # Lines of the worker's log that an error repeats; all of them go to the task's own log.
 LOG_LINES_MAX = 50
+# The worker has a batch in memory as a whole, beside what its job allows.
+SLICE_BYTES_MAX = 8 << 20
 # What `shardy` says by its exit code may succeed when it is tried again.
 EXIT_RETRYABLE = 75
 
@@ -94,7 +96,7 @@ class Job:
 
 
 def plan(current_url, *, worker=None, env=None, **options):
-    """Begins a job: gives a Job. Options are those of `shardy plan`: `plan(url, key="id", shards=8, single_shard=True)`.
+    """Begins a job: gives a Job. Options are those of `shardy plan`, as in `plan(url, key="id", single_shard=True)`.
 
     A list repeats an option, a dict is given as JSON, True is a switch, None and False leave it out.
     """
@@ -163,6 +165,31 @@ def publish(job, lines=None, **options):
         arguments.append("-")
         text = "".join(f"{line}\n" for line in lines)
     return json.loads(_output(job, arguments, text.encode()))
+
+
+def publish_options(arguments):
+    """Options of `publish` as a command line has them: ["--rows", "9", "--verify"] is {"rows": "9", "verify": True}."""
+    options = {}
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, _, text = argument.partition("=")
+            name = flag[2:].replace("-", "_")
+            options.setdefault(name, []).append(text or True)
+        elif options and options[name][-1] is True:
+            options[name][-1] = argument
+        else:
+            raise ShardyError(f"Cannot tell what {argument!r} is for", 2)
+    return {name: found[0] if len(found) == 1 else found for name, found in options.items()}
+
+
+def slices(rows):
+    """A table or a batch as batches of a few MiB, however large the engine's blocks are."""
+    size = max(1, SLICE_BYTES_MAX * rows.num_rows // max(1, rows.nbytes))
+    if isinstance(rows, pa.Table):
+        yield from rows.to_batches(max_chunksize=size)
+        return
+    for start in range(0, rows.num_rows, size):
+        yield rows.slice(start, size)
 
 
 def pickle_by_value(pickle_module, *names):
