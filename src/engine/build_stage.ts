@@ -34,8 +34,14 @@ export interface BuildStageOptions {
   readonly store: ObjectStore;
   /** What the job's shards are made of. */
   readonly backend: Backend;
-  /** The engine's number for this attempt at the task: each has folders of its own. @default {0} */
-  readonly attempt?: number | undefined;
+  /**
+   * The engine's number for this attempt at the task: each has folders of its own. `"next"`, for engines without such
+   * numbers: for each shard the lowest whose folder is free, so that repeated tasks, tasks side by side, and what killed
+   * ones have left are nobody's failure.
+   *
+   * @default {0}
+   */
+  readonly attempt?: number | "next" | undefined;
   /** The engine's number for the task. @default {null} */
   readonly taskAttemptId?: number | null | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
@@ -160,8 +166,8 @@ function routed({ batch, index }: JobRow, router: Router): number {
 function withAdvice(error: unknown): unknown {
   if (!(error instanceof PreconditionFailedError)) return error;
   return new PreconditionFailedError(
-    `${error.message}: another task has had this attempt; give the engine's number of the attempt with --attempt, or ` +
-      'let the worker take the next one with "spec.retry" of the job',
+    `${error.message}: another task has had this attempt; give the engine's number of the attempt with --attempt, ` +
+      "or let the worker take the next one that is free, with --attempt next",
     { url: error.url, cause: error },
   );
 }

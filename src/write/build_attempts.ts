@@ -6,7 +6,8 @@ import type { ScratchSpace } from "../bytes/spool.ts";
 import { systemClock } from "../clock.ts";
 import { defaultBackend } from "../registry.ts";
 import type { ShardBatch } from "../rows.ts";
-import { attemptPrefix } from "../snapshots/layout.ts";
+import type { ObjectStore } from "../stores/store.ts";
+import { attemptPrefix, dbPath, type ShardLayout } from "../snapshots/layout.ts";
 import { buildShards } from "./build_shards.ts";
 import { recordingStore } from "./created_objects.ts";
 import { localCollector } from "./row_collector.ts";
@@ -29,8 +30,11 @@ export async function buildAttempts(
   batches: ReadableStream<ShardBatch>,
   options: BuildAttemptsOptions,
 ): Promise<ShardAttempt[]> {
-  const { store, runId, attempt: firstAttempt = 0, taskAttemptId = null, keyEncoding, isVectorOnly } = options;
+  const { store, runId, taskAttemptId = null, keyEncoding, isVectorOnly } = options;
   const { shardPrefix = "shards", dbPathTemplate = "db={db_id:05d}", clock = systemClock() } = options;
+  const isNext = options.attempt === "next";
+  const firstAttempt = options.attempt === "next" ? 0 : options.attempt ?? 0;
+  const layout = { shardPrefix, dbPathTemplate, runId };
   const signal = options.signal ?? new AbortController().signal;
   let space: Promise<ScratchSpace> | undefined;
   const scratch = (): Promise<ScratchSpace> =>
@@ -45,8 +49,8 @@ export async function buildAttempts(
       ...{ store: recording.store, backend: options.backend ?? defaultBackend(), keyEncoding, retry: options.retry },
       ...{ scratch, clock, signal, reuse: null, tracer: options.tracer, isVectorOnly },
       ...{ startedMs: events.startedMs, onEvent: events.emit },
-      attemptPrefix: (shardId, attempt) =>
-        attemptPrefix({ shardPrefix, dbPathTemplate, runId }, { shardId, attempt: firstAttempt + attempt }),
+      attemptPrefix: (shardId, attempt) => attemptPrefix(layout, { shardId, attempt: firstAttempt + attempt }),
+      freeAttempt: isNext ? (shardId, from) => freeAttempt(store, layout, { shardId, from, signal }) : undefined,
       onShardBuilt() {},
     });
     return built.sort((left, right) => left.shardId - right.shardId).map((shard) => {
@@ -60,5 +64,18 @@ export async function buildAttempts(
   } finally {
     await collector[Symbol.asyncDispose]();
     await (await space?.catch(() => undefined))?.[Symbol.asyncDispose]();
+  }
+}
+
+/** The lowest number from `from` on of which nothing is there. */
+async function freeAttempt(
+  store: ObjectStore,
+  layout: ShardLayout,
+  { shardId, from, signal }: { readonly shardId: number; readonly from: number; readonly signal: AbortSignal },
+): Promise<number> {
+  const shardFolder = `${layout.shardPrefix}/run_id=${layout.runId}/${dbPath(layout.dbPathTemplate, shardId)}/`;
+  const folders = new Set(await store.listFolders(shardFolder, { signal }));
+  for (let attempt = from;; attempt++) {
+    if (!folders.has(`${attemptPrefix(layout, { shardId, attempt }).slice(shardFolder.length)}/`)) return attempt;
   }
 }

@@ -24,6 +24,11 @@ export interface BuildContext {
   readonly keyEncoding: KeyEncoding;
   /** Undefined: the first failure of a shard ends the write. */
   readonly retry: ShardRetry | undefined;
+  /**
+   * The lowest number from `from` on whose folder is free. Where it turns out to be taken after all the next one is
+   * asked for, which is no failure. Undefined: each try has the next number.
+   */
+  readonly freeAttempt?: ((shardId: number, from: number) => Promise<number>) | undefined;
   /** Null: every shard is built. */
   readonly reuse: Reuse | null;
   readonly scratch: (() => Promise<ScratchSpace>) | null;
@@ -47,6 +52,9 @@ export interface ShardRetry {
   /** Of the delay, from one attempt to the next. */
   readonly multiplier: number;
 }
+
+/** Others that take the same attempt at the same moment: more of them are none, but a store that refuses to write. */
+const TAKEN_MAX = 32;
 
 /** Shards that a thread builds and uploads side by side: while one waits for the store, another one computes. */
 const SHARDS_AT_ONCE = 2;
@@ -96,10 +104,13 @@ function together(failures: readonly unknown[]): unknown {
 }
 
 async function buildShard(shard: CollectedShard, context: BuildContext, isOver: () => boolean): Promise<ShardAttempt> {
-  const { retry, clock, onEvent, startedMs, signal } = context;
+  const { retry, freeAttempt, clock, onEvent, startedMs, signal } = context;
   const { shardId } = shard;
+  let failures = 0;
+  let taken = 0;
   for (let attempt = 0;; attempt++) {
     try {
+      attempt = await freeAttempt?.(shardId, attempt) ?? attempt;
       const attributes = { "db_id": shardId, attempt, "row_count": shard.rowsOffered };
       const result = await traced(
         context.tracer,
@@ -113,14 +124,15 @@ async function buildShard(shard: CollectedShard, context: BuildContext, isOver: 
       const error = asShardError(cause, shardId);
       const elapsed = { "elapsed_ms": Math.round(clock.monotonicMs() - startedMs), "db_id": shardId };
       // An object that is there already is this attempt's own, when the answer to its first request got lost.
-      const isTransient = error instanceof PreconditionFailedError ||
-        (error instanceof ShardyfusionError && error.retryable);
+      const isTaken = error instanceof PreconditionFailedError;
+      if (isTaken && freeAttempt !== undefined && ++taken < TAKEN_MAX && !isOver()) continue;
+      const isTransient = isTaken || (error instanceof ShardyfusionError && error.retryable);
       if (retry === undefined || !isTransient || isOver()) throw error;
-      if (attempt === retry.retriesMax) {
-        onEvent({ name: "write.shard.retry_exhausted", payload: { ...elapsed, attempts: attempt + 1 } });
+      if (failures === retry.retriesMax) {
+        onEvent({ name: "write.shard.retry_exhausted", payload: { ...elapsed, attempts: failures + 1 } });
         throw error;
       }
-      const backoffMs = retry.initialBackoffMs * retry.multiplier ** attempt;
+      const backoffMs = retry.initialBackoffMs * retry.multiplier ** failures++;
       const payload = { ...elapsed, attempt: attempt + 1, "backoff_s": backoffMs / 1000 };
       onEvent({ name: "write.shard.retried", payload });
       await clock.sleep(backoffMs, signal);

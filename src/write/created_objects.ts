@@ -49,7 +49,11 @@ export function recordingStore(inner: ObjectStore, isPrivate: boolean): Recordin
     ...(inner.getIfChanged && { getIfChanged: inner.getIfChanged.bind(inner) }),
     list: inner.list.bind(inner),
     listFolders: inner.listFolders.bind(inner),
-    delete: inner.delete.bind(inner),
+    async delete(key, options) {
+      await inner.delete(key, options);
+      // From now on it may be somebody else's. A private one may still arrive, when its answer got lost.
+      if (!isPrivate) created.delete(key);
+    },
     deletePrefix: inner.deletePrefix.bind(inner),
     put: (key, bytes, options = {}) =>
       recorded({ key, sizeBytes: bytes.length, signal: options.signal }, () => inner.put(key, bytes, options)),

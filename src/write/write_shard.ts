@@ -32,8 +32,14 @@ export interface WriteShardOptions<T> {
   readonly vector?: ((row: T) => VectorEntry | null) | undefined;
   /** How keys are stored; the same in all tasks. */
   readonly keyEncoding: KeyEncoding;
-  /** Number of this attempt; each has a folder of its own, and the lowest one that succeeds wins. @default {0} */
-  readonly attempt?: number | undefined;
+  /**
+   * Number of this attempt; each has a folder of its own, and the lowest one that succeeds wins. With `"next"` it is the
+   * lowest whose folder is free, for engines that do not number attempts: costs a LIST, and what was built when another
+   * task takes the same one at the same moment.
+   *
+   * @default {0}
+   */
+  readonly attempt?: number | "next" | undefined;
   /** Number that the engine gave the task; of equal attempts the lowest wins. @default {null} */
   readonly taskAttemptId?: number | null | undefined;
   /** Default: `sqliteBackend()`. */

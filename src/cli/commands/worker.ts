@@ -35,6 +35,7 @@ export const workerCommand: CliCommand = {
       "and record how many rows each shard was given",
     ],
     ["worker build --job job.json --attempt 1 <shard.arrows >>attempts.jsonl", "the second try of a task"],
+    ["worker build --job job.json --attempt next <shard.arrows >>attempts.jsonl", "for engines that count no tries"],
   ],
   readsSnapshot: false,
   exitCodeOf: engineExitCode,
@@ -44,7 +45,10 @@ export const workerCommand: CliCommand = {
       .option(...JOB_OPTION)
       .option("--task <n>", "route: number of this task; records in the store how many rows went to each shard")
       .option("--counts <file>", "route: write here how many rows went to each shard, for shardy publish")
-      .option("--attempt <n>", "build: number of this attempt at the task, which names folders (0)")
+      .option(
+        "--attempt <n|next>",
+        "build: number of this attempt at the task, which names folders (0); next: that is free",
+      )
       .option("--task-attempt-id <n>", "build: the engine's number; of equal attempts the lowest wins")
       .option("--local-root <folder>", "build: folder for temporary files")
       .option("--quiet", "no progress on stderr");
@@ -56,7 +60,7 @@ export const workerCommand: CliCommand = {
 interface Task {
   readonly input: Input;
   readonly task: number | undefined;
-  readonly attempt: number | undefined;
+  readonly attempt: number | "next" | undefined;
   readonly taskAttemptId: number | undefined;
 }
 
@@ -73,7 +77,7 @@ async function run(context: CommandContext): Promise<number> {
   const wrong = STAGE_OPTIONS[other].find((flag) => textOption(options, flag) !== undefined);
   if (wrong !== undefined) throw new UsageError(`${wrong} is for the stage ${other}, and not for ${stage}`);
   const task = integerOption(options, "--task", 0);
-  const attempt = integerOption(options, "--attempt", 0);
+  const attempt = textOption(options, "--attempt") === "next" ? "next" : integerOption(options, "--attempt", 0);
   const taskAttemptId = integerOption(options, "--task-attempt-id", 0);
   const job = await jobOf(context);
   const input: Input = path === "-"
