@@ -36,8 +36,8 @@ export interface BuildStageOptions {
   readonly backend: Backend;
   /**
    * The engine's number for this attempt at the task: each has folders of its own. `"next"`, for engines without such
-   * numbers: for each shard the lowest whose folder is free, so that repeated tasks, tasks side by side, and what killed
-   * ones have left are nobody's failure.
+   * numbers: for each shard the lowest whose folder is free, so that repeated tasks, tasks side by side, and what
+   * killed ones have left are nobody's failure.
    *
    * @default {0}
    */

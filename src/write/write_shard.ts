@@ -33,9 +33,9 @@ export interface WriteShardOptions<T> {
   /** How keys are stored; the same in all tasks. */
   readonly keyEncoding: KeyEncoding;
   /**
-   * Number of this attempt; each has a folder of its own, and the lowest one that succeeds wins. With `"next"` it is the
-   * lowest whose folder is free, for engines that do not number attempts: costs a LIST, and what was built when another
-   * task takes the same one at the same moment.
+   * Number of this attempt; each has a folder of its own, and the lowest one that succeeds wins. With `"next"` it is
+   * the lowest whose folder is free, for engines that do not number attempts: costs a LIST, and what was built when
+   * another task takes the same one at the same moment.
    *
    * @default {0}
    */
