@@ -5,10 +5,13 @@
 import { readFile } from "node:fs/promises";
 import config from "../../deno.json" with { type: "json" };
 import type { Backend } from "../backends/backend.ts";
+import { compositeBackend } from "../backends/composite_backend.ts";
+import { lancedbBackend } from "../backends/lancedb_backend.ts";
 import { slatedbBackend } from "../backends/slatedb_backend.ts";
 import { sqliteBackend } from "../backends/sqlite_backend.ts";
 import { sqliteVecBackend } from "../backends/sqlite_vec_backend.ts";
-import { type Job, parseJob } from "../engine/job.ts";
+import { type Job, type JobBackend, parseJob } from "../engine/job.ts";
+import type { JobVector } from "../engine/job_vector.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { CliError, messageOf, UsageError } from "./cli_errors.ts";
 import type { CommandContext } from "./command.ts";
@@ -37,22 +40,39 @@ export async function jobOf({ options, io }: CommandContext): Promise<Job> {
 }
 
 /** @throws {ConfigValidationError} with a path that begins with `job`, when the library refuses the settings. */
-export function jobBackend({ spec: { backend, vector } }: Pick<Job, "spec">): Backend {
+export function jobBackend({ spec }: Pick<Job, "spec">): Backend {
   try {
-    if (vector === null) {
-      return backend.engine === "slatedb"
-        ? slatedbBackend({ settings: backend.settings })
-        : sqliteBackend({ pageSizeBytes: backend.pageSizeBytes });
-    }
-    if (backend.engine === "sqlite") {
-      return sqliteVecBackend({ dim: vector.dim, metric: vector.metric, pageSizeBytes: backend.pageSizeBytes });
-    }
+    return spec.vector === null ? rowBackend(spec.backend) : vectorBackend(spec.vector, spec.backend);
   } catch (error) {
     if (!(error instanceof ConfigValidationError)) throw error;
     throw new ConfigValidationError(error.message, "job.spec.backend", { cause: error });
   }
-  throw new ConfigValidationError(
-    'Cannot use option "job.spec.vector" with backend slatedb: take sqlite, or build with shardy build',
-    "job.spec.vector",
-  );
+}
+
+function rowBackend(backend: JobBackend): Backend {
+  return backend.engine === "slatedb"
+    ? slatedbBackend({ settings: backend.settings })
+    : sqliteBackend({ pageSizeBytes: backend.pageSizeBytes });
+}
+
+/** One file for both where both are SQLite's, else two engines. */
+function vectorBackend({ engine, dim, metric, isOnly }: JobVector, rows: JobBackend): Backend {
+  if (engine === "lancedb") {
+    const vectors = lancedbBackend({ dim, metric });
+    if (!isOnly) return compositeBackend(rowBackend(rows), vectors);
+    if (rows.engine === "sqlite" && rows.pageSizeBytes === undefined) return vectors;
+    throw new ConfigValidationError(
+      'Cannot use a page size with "vector.engine" "lancedb" as it stores no file of SQLite\'s: leave it out',
+      "backend.pageSizeBytes",
+    );
+  }
+  if (metric === "dot_product") {
+    throw new ConfigValidationError(
+      'Cannot use metric "dot_product" with "vector.engine" "sqlite-vec" as that has "cosine" and "l2" only: take ' +
+        '"lancedb"',
+      "vector.metric",
+    );
+  }
+  if (rows.engine === "slatedb") return compositeBackend(rowBackend(rows), sqliteVecBackend({ dim, metric }));
+  return sqliteVecBackend({ dim, metric, pageSizeBytes: rows.pageSizeBytes });
 }

@@ -7,11 +7,10 @@ import type { Command } from "commander";
 import type { JsonValue } from "../bytes/python_json.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
-import type { Sharding } from "../routing/sharding.ts";
-import { clusterSharding, explicitSharding, lshSharding } from "../routing/vector_sharding.ts";
+import { clusterSharding, explicitSharding, lshSharding, type VectorSharding } from "../routing/vector_sharding.ts";
 import { type NpyArray, readNpy } from "../vector/npy.ts";
 import type { VectorRows } from "../vector/distance_table.ts";
-import type { VectorEntry, VectorId } from "../vector/vector_cell.ts";
+import type { VectorEntry, VectorId, VectorSpace } from "../vector/vector_cell.ts";
 import type { WriteSnapshotOptions } from "../write/write_options.ts";
 import { vectorBackendOf } from "./backend_options.ts";
 import { CliError, messageOf, UsageError } from "./cli_errors.ts";
@@ -24,7 +23,7 @@ export interface VectorPlan {
   readonly write: Pick<WriteSnapshotOptions<Row>, "vector" | "backend">;
   readonly isVectorOnly: boolean;
   /** Undefined: by the options on keys. */
-  readonly sharding: Sharding | undefined;
+  readonly sharding: VectorSharding | undefined;
   /** Columns that are read from rows. */
   readonly columns: readonly string[];
 }
@@ -81,6 +80,37 @@ export async function readNpyFile(path: string): Promise<NpyArray> {
  * @throws {UsageError} when they do not fit each other; {ConfigValidationError} when the library refuses them.
  */
 export async function vectorPlanOf(options: OptionTexts): Promise<VectorPlan | null> {
+  const fields = vectorFieldsOf(options);
+  if (fields === null) return null;
+  const { vectorColumn, idColumn, payload, shardColumn, strategy, isVectorOnly } = fields;
+  return {
+    write: {
+      backend: vectorBackendOf(options, fields),
+      vector: (row) => vectorEntryOf(row, fields),
+    },
+    isVectorOnly,
+    sharding: strategy && await vectorShardingOf(strategy, options),
+    columns: [vectorColumn, idColumn, payload, shardColumn].flat().filter((name) => name !== undefined),
+  };
+}
+
+/** What the options say of vectors, before anything is made of it. */
+export interface VectorFields extends VectorSpace {
+  readonly vectorColumn: string;
+  readonly idColumn: string | undefined;
+  readonly payload: string | readonly string[] | undefined;
+  readonly shardColumn: string | undefined;
+  readonly isVectorOnly: boolean;
+  /** How vectors tell the shard; undefined: by the options on keys. */
+  readonly strategy: "cluster" | "lsh" | "explicit" | undefined;
+}
+
+/**
+ * What the options say of vectors; null when there are none.
+ *
+ * @throws {UsageError} when they do not fit each other.
+ */
+export function vectorFieldsOf(options: OptionTexts): VectorFields | null {
   const vectorColumn = textOption(options, "--vector");
   const strategy = choiceOption(options, "--sharding", ["cluster", "lsh", "explicit"]);
   if (vectorColumn === undefined) {
@@ -90,28 +120,26 @@ export async function vectorPlanOf(options: OptionTexts): Promise<VectorPlan | n
   if (strategy === undefined) refuse(SHARDING, options, "needs --sharding");
   const dim = integerOption(options, "--vector-dim", 1);
   if (dim === undefined) throw new UsageError("Missing option '--vector-dim'.");
-  const metric = choiceOption(options, "--vector-metric", ["cosine", "l2", "dot_product"]) ?? "cosine";
-  const idColumn = textOption(options, "--vector-id");
   const payload = textOption(options, "--payload");
-  const payloadColumns = payload?.startsWith("json:")
-    ? payload.slice("json:".length).split(",").map((name) => name.trim())
-    : payload;
-  const shardColumn = textOption(options, "--shard-column");
-  const isVectorOnly = switchOption(options, "--vector-only") || strategy !== undefined;
   return {
-    write: {
-      backend: vectorBackendOf(options, { dim, metric, isVectorOnly }),
-      vector: ({ columns }) => entryOf(columns as Columns, { vectorColumn, idColumn, payload: payloadColumns }),
-    },
-    isVectorOnly,
-    sharding: strategy && await shardingOf(strategy, options),
-    columns: [vectorColumn, idColumn, payloadColumns, shardColumn].flat().filter((name) => name !== undefined),
+    ...{ vectorColumn, dim, strategy },
+    metric: choiceOption(options, "--vector-metric", ["cosine", "l2", "dot_product"]) ?? "cosine",
+    idColumn: textOption(options, "--vector-id"),
+    payload: payload?.startsWith("json:")
+      ? payload.slice("json:".length).split(",").map((name) => name.trim())
+      : payload,
+    shardColumn: textOption(options, "--shard-column"),
+    isVectorOnly: switchOption(options, "--vector-only") || strategy !== undefined,
   };
 }
 
 type Columns = Readonly<Record<string, JsonValue>>;
 
-async function shardingOf(strategy: "cluster" | "lsh" | "explicit", options: OptionTexts): Promise<Sharding> {
+/** The sharding that the options ask for. @throws {UsageError}; {ConfigValidationError} from the library. */
+export async function vectorShardingOf(
+  strategy: "cluster" | "lsh" | "explicit",
+  options: OptionTexts,
+): Promise<VectorSharding> {
   const shards = integerOption(options, "--shards", 1);
   const probes = integerOption(options, "--probes", 1);
   const seed = integerOption(options, "--seed", 0);
@@ -152,15 +180,12 @@ function refuse(flags: readonly string[], options: OptionTexts, reason: string):
   if (given !== undefined) throw new UsageError(`${given} ${reason}`);
 }
 
-/** The vector of a row. */
-function entryOf(
-  columns: Columns,
-  { vectorColumn, idColumn, payload }: {
-    readonly vectorColumn: string;
-    readonly idColumn: string | undefined;
-    readonly payload: string | readonly string[] | undefined;
-  },
+/** The vector of a row; null where it has none. @throws {ConfigValidationError} */
+export function vectorEntryOf(
+  row: Row,
+  { vectorColumn, idColumn, payload }: Pick<VectorFields, "vectorColumn" | "idColumn" | "payload">,
 ): VectorEntry | null {
+  const columns = row.columns as Columns;
   const value = columns[vectorColumn]!;
   const vector = typeof value === "string" ? arrayIn(value) : value;
   if (vector === null) return null;

@@ -13,6 +13,7 @@ import type { PackedRows, RoutedRows } from "../rows.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { buildAttempts } from "../write/build_attempts.ts";
+import { DistinctKeysStream } from "../write/distinct_keys.ts";
 import { gather } from "../write/gather.ts";
 import { PackStream, type RowReader } from "../write/pack_stream.ts";
 import { RateLimitStream } from "../write/rate_limit_stream.ts";
@@ -23,7 +24,7 @@ import { type Arrow, type ArrowInput, loadArrow, openArrow } from "./arrow_input
 import { storeAttempts } from "./attempt_records.ts";
 import type { Job } from "./job.ts";
 import { builtColumnsOf, JobBatch, type JobRow, requireColumns, routingColumnsOf } from "./job_rows.ts";
-import { jobRouter } from "./job_router.ts";
+import { BatchRouter, openJobRouter } from "./job_router.ts";
 import { locatedError } from "./located_errors.ts";
 
 /** What the build stage is connected to. */
@@ -68,7 +69,7 @@ const VERIFIED_ROWS = 20;
 export async function buildStage(job: Job, options: BuildStageOptions): Promise<ShardAttempt[]> {
   const { spec } = job;
   const { input, store, backend, clock = systemClock(), signal = new AbortController().signal, onEvent } = options;
-  const router = jobRouter(spec);
+  const router = await openJobRouter(job, { store, signal });
   const arrow = await loadArrow();
   const { schema, batches } = await openArrow(input, signal);
   if (schema === null) return [];
@@ -78,9 +79,12 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
     const needsColumns = !isRouted || isVerified;
     requireColumns(schema, [...builtColumnsOf(spec), ...needsColumns ? routingColumnsOf(spec) : []], input.name);
     const limiter = spec.rateLimit === null ? undefined : new RateLimiter(spec.rateLimit, clock, onEvent);
+    const isVectorOnly = spec.vector?.isOnly ?? false;
     const pack = new PackStream(readerOf(job, { backend, router, isRouted }), () => {});
-    const shardBatches = gather(rowsOf(arrow, batches, job), () => pack.rowsWanted)
-      .pipeThrough<PackedRows>(pack)
+    const packed: ReadableStream<PackedRows> = gather(rowsOf(arrow, batches, job), () => pack.rowsWanted)
+      .pipeThrough(pack);
+    const areKeysLoose = isVectorOnly && (spec.vector!.sharding !== null || spec.sharding.strategy === "cel");
+    const shardBatches = (areKeysLoose ? packed.pipeThrough(new DistinctKeysStream()) : packed)
       .pipeThrough<RoutedRows>(new RouteStream(router, () => spec.keyEncoding))
       .pipeThrough(
         new ShardBatchStream(spec.batch, { limiter, heldBytesMax: (spec.memory.bytesMax ?? 256 << 20) / 4 }),
@@ -90,7 +94,7 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
       limiter === undefined ? shardBatches : shardBatches.pipeThrough(new RateLimitStream(limiter, signal)),
       {
         ...{ store, backend, attempt, taskAttemptId, localRoot, onEvent, signal, clock, runId: job.runId },
-        ...{ keyEncoding: spec.keyEncoding, memory: spec.memory, retry: spec.retry ?? undefined, isVectorOnly: false },
+        ...{ keyEncoding: spec.keyEncoding, memory: spec.memory, retry: spec.retry ?? undefined, isVectorOnly },
         ...{ shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate },
       },
     );
@@ -121,13 +125,17 @@ function readerOf(
 ): RowReader<JobRow> {
   const reader: RowReader<JobRow> = {
     key: ({ batch, index }) => batch.key(index),
-    value: ({ batch, index }) => batch.value(index),
+    value: spec.vector?.isOnly ? undefined : ({ batch, index }) => batch.value(index),
     vector: spec.vector === null ? undefined : ({ batch, index }) => batch.vector(index),
     backend,
     keyEncoding: spec.keyEncoding,
   };
-  if (!isRouted && spec.sharding.strategy === "hash") return reader;
-  const assign = isRouted ? assignedByColumn(spec, router) : (row: JobRow): number => routed(row, router);
+  // What packed rows say is enough: their keys, or their vectors.
+  const isRoutedPacked = router.routePacked !== undefined ||
+    (spec.sharding.strategy === "hash" && (spec.vector?.sharding ?? null) === null);
+  if (!isRouted && isRoutedPacked) return reader;
+  const rowRouter = new BatchRouter(spec, router);
+  const assign = isRouted ? assignedByColumn(spec, rowRouter) : (row: JobRow): number => routed(row, rowRouter);
   const assigner: RowAssigner = {
     assign: (_key, columns) => assign(columns as unknown as JobRow),
     finish: () => ({ router, shardIdOf: (shardId) => shardId }),
@@ -137,26 +145,28 @@ function readerOf(
 }
 
 function assignedByColumn(
-  { verifyRouting, shardIdColumn, keyColumn }: Job["spec"],
-  router: Router,
+  { verifyRouting, shardIdColumn, keyColumn, vector }: Job["spec"],
+  router: BatchRouter,
 ): (row: JobRow) => number {
   let toVerify = verifyRouting ? VERIFIED_ROWS : 0;
+  const byVector = vector?.sharding ?? null;
+  const column = byVector === null ? keyColumn : byVector.strategy === "explicit" ? byVector.column : vector!.column;
   return (row) => {
-    const shardId = row.batch.shardId(row.index);
+    const shardId = row.batch.shardId(row.index, shardIdColumn);
     if (toVerify === 0) return shardId;
     toVerify--;
     const right = routed(row, router);
     if (right === shardId) return shardId;
     throw new ShardAssignmentError(
-      `Cannot build shard ${shardId}, which column "${shardIdColumn}" says, as column "${keyColumn}" belongs to ` +
+      `Cannot build shard ${shardId}, which column "${shardIdColumn}" says, as column "${column}" belongs to ` +
         `shard ${right}: let the route stage of this job write the column`,
     );
   };
 }
 
-function routed({ batch, index }: JobRow, router: Router): number {
+function routed({ batch, index }: JobRow, router: BatchRouter): number {
   try {
-    return router.route(batch.key(index), router.spec.strategy === "hash" ? undefined : batch.routingColumns(index));
+    return router.routeRow(batch, index);
   } catch (error) {
     throw error instanceof ConfigValidationError ? error : locatedError(error, "by its routing columns");
   }

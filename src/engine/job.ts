@@ -14,6 +14,7 @@ import { isJsonObject } from "../snapshots/checked_fields.ts";
 import { checkDbPathTemplate, checkRunId, checkSegment } from "../snapshots/layout.ts";
 import { routingOf } from "../snapshots/manifest_checks.ts";
 import { shardingFields } from "../snapshots/write_manifest.ts";
+import { checkJobVector, type JobVector, jobVectorSchema } from "./job_vector.ts";
 
 /** The version of the format of {@linkcode Job}, and so of what route and build stages mean by it. */
 export const JOB_FORMAT = 1;
@@ -22,7 +23,10 @@ export const JOB_FORMAT = 1;
 export interface JobSpec {
   /** Column of the keys. */
   readonly keyColumn: string;
-  /** Column that is stored as it is (bytes or text), or columns that are stored as JSON; null: all as JSON. */
+  /**
+   * Column that is stored as it is (bytes or text), or columns that are stored as JSON; null: all as JSON, or nothing
+   * where rows are vectors only.
+   */
   readonly value: { readonly column: string } | { readonly columns: readonly string[] } | null;
   /** Column of vectors, and how they are stored; null: there are none. */
   readonly vector: JobVector | null;
@@ -30,7 +34,7 @@ export interface JobSpec {
   readonly shardIdColumn: string;
   /** How keys are stored. */
   readonly keyEncoding: KeyEncoding;
-  /** How keys find their shards: as the manifest's column `sharding`, WIRE_FORMATS 5.1. */
+  /** How keys, or columns, tell the shard: as the manifest's column `sharding`, WIRE_FORMATS 5.1. */
   readonly sharding: RoutingSpec;
   /** Shards, those without rows included. */
   readonly shardCount: number;
@@ -57,15 +61,6 @@ export interface JobSpec {
     readonly initialBackoffMs: number;
     readonly multiplier: number;
   } | null;
-}
-
-/** Column of vectors, and how they are stored. */
-export interface JobVector {
-  readonly column: string;
-  readonly dim: number;
-  readonly metric: "cosine" | "l2";
-  /** Column of what searches name vectors by; null: the key. */
-  readonly idColumn: string | null;
 }
 
 /** What rows are stored in. */
@@ -116,15 +111,7 @@ const specSchema = v.strictObject({
     ], VALUE_EXPECTED)),
     null,
   ),
-  vector: v.optional(
-    v.nullable(v.strictObject({
-      column: nonEmptyText,
-      dim: positiveInteger,
-      metric: v.optional(v.picklist(["cosine", "l2"], '"cosine" or "l2"'), "cosine"),
-      idColumn: v.optional(v.nullable(nonEmptyText), null),
-    })),
-    null,
-  ),
+  vector: v.optional(jobVectorSchema, null),
   shardIdColumn: v.optional(nonEmptyText, "shard_id"),
   keyEncoding: v.picklist(keyEncodings, keyEncodings.map((name) => `"${name}"`).join(", ")),
   sharding: v.custom<JsonObject>(isJsonObject, "an object as in the manifest's column sharding"),
@@ -218,6 +205,7 @@ export function parseJob(text: string, source: { readonly name: string; readonly
   const sharding = routingOf(spec.sharding, (problem, path) => {
     throw new ConfigValidationError(`Cannot use ${source.name} as a job as ${problem}`, `job.spec.${path}`);
   });
+  checkJobVector(spec.vector, { ...spec, sharding });
   try {
     checkRunId(job.runId);
     checkSegment(job.shardPrefix, "shardPrefix");

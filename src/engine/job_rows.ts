@@ -3,7 +3,7 @@
  * row is named by who knows its number.
  * @module
  */
-import type { RecordBatch, Schema } from "apache-arrow";
+import type { Float32, Float64, RecordBatch, Schema, Vector } from "apache-arrow";
 import type { JsonValue } from "../bytes/python_json.ts";
 import { ConfigValidationError, ShardAssignmentError } from "../errors.ts";
 import { shown } from "../option_fields.ts";
@@ -14,6 +14,7 @@ import { jsonValue } from "../write/values.ts";
 import { type Arrow, columnReader } from "./arrow_input.ts";
 import { type ColumnValue, columnValueOf, jsonRowOf } from "./column_values.ts";
 import type { JobSpec } from "./job.ts";
+import type { JobVector } from "./job_vector.ts";
 
 type Read = (index: number) => unknown;
 
@@ -24,7 +25,9 @@ export interface JobRow {
 }
 
 /** The columns that routing reads, but for the key. */
-export function routingColumnsOf({ sharding }: JobSpec): readonly string[] {
+export function routingColumnsOf({ sharding, vector }: JobSpec): readonly string[] {
+  const byVector = vector?.sharding ?? null;
+  if (byVector !== null) return [byVector.strategy === "explicit" ? byVector.column : vector!.column];
   return sharding.strategy === "hash" ? [] : Object.keys(sharding.columns).filter((name) => name !== "key");
 }
 
@@ -49,11 +52,10 @@ export function requireColumns(schema: Schema, names: readonly string[], inputNa
 /** The columns that the build stage reads beside the shard's number, which may be there or not. */
 export function builtColumnsOf(spec: JobSpec): readonly string[] {
   const { value, vector, keyColumn } = spec;
-  const names = [
-    keyColumn,
-    ...value === null ? [] : "column" in value ? [value.column] : value.columns,
-    ...vector === null ? [] : [vector.column, ...vector.idColumn === null ? [] : [vector.idColumn]],
-  ];
+  const names = [keyColumn, ...namesIn(value)];
+  if (vector !== null) {
+    names.push(vector.column, ...vector.idColumn === null ? [] : [vector.idColumn], ...namesIn(vector.payload));
+  }
   return [...new Set(names)];
 }
 
@@ -63,7 +65,12 @@ export function sentColumnsOf(
 ): { readonly route: readonly string[]; readonly build: readonly string[] | null } {
   const route = [...new Set([spec.keyColumn, ...routingColumnsOf(spec)])];
   const build = [...new Set([...builtColumnsOf(spec), ...spec.verifyRouting ? routingColumnsOf(spec) : []])];
-  return { route, build: spec.value === null ? null : build };
+  return { route, build: spec.value === null && !spec.vector?.isOnly ? null : build };
+}
+
+function namesIn(choice: JobSpec["value"]): readonly string[] {
+  if (choice === null) return [];
+  return "column" in choice ? [choice.column] : choice.columns;
 }
 
 /** One record batch, read by the rules of a job. */
@@ -72,6 +79,8 @@ export class JobBatch {
   readonly #spec: JobSpec;
   readonly #columns: ReadonlyMap<string, Read>;
   readonly #key: Read;
+  /** Of lists of floats without a null among them; undefined for other columns. */
+  readonly #numbers: ((index: number) => Float32Array | Float64Array | null) | undefined;
   readonly #render: (row: Readonly<Record<string, unknown>>) => string;
   readonly #valueNames: readonly string[];
 
@@ -83,6 +92,7 @@ export class JobBatch {
       batch.schema.fields.map(({ name, type }, at) => [name, columnReader(arrow, type, batch.getChildAt(at)!)]),
     );
     this.#key = this.#columns.get(spec.keyColumn)!;
+    this.#numbers = spec.vector === null ? undefined : floatsReader(arrow, batch, spec.vector.column);
     this.#valueNames = value === null
       ? [...this.#columns.keys()].filter((name) => name !== shardIdColumn)
       : "column" in value
@@ -110,20 +120,47 @@ export class JobBatch {
   vector(index: number): VectorEntry | null {
     const { vector } = this.#spec;
     if (vector === null) return null;
-    const found = this.#plain(vector.column, index);
+    const numbers = this.#numbers?.(index) ?? this.#listedNumbers(vector.column, index);
+    if (numbers === null) return null;
+    return {
+      vector: numbers,
+      ...(vector.idColumn !== null && { id: this.#plain(vector.idColumn, index) as VectorId }),
+      ...(vector.payload !== null && { payload: this.#payload(vector.payload, index) }),
+    };
+  }
+
+  /** The vector, and nothing with it. @throws {ConfigValidationError} also where the column is null. */
+  vectorOrRefuse(index: number): VectorEntry {
+    const { column } = this.#spec.vector!;
+    const vector = this.#numbers?.(index) ?? this.#listedNumbers(column, index);
+    if (vector !== null) return { vector };
+    throw new ConfigValidationError(
+      `Cannot route a row by its vector as column "${column}" is null: leave rows without a vector out`,
+      "vector",
+    );
+  }
+
+  #listedNumbers(column: string, index: number): readonly number[] | null {
+    const found = this.#plain(column, index);
     if (found === null) return null;
     if (!Array.isArray(found)) {
       throw new ConfigValidationError(
-        `Cannot read a vector from column "${vector.column}" as it must be a list of numbers: ` +
-          `current value is ${shown(found)}`,
+        `Cannot read a vector from column "${column}" as it must be a list of numbers: current value is ${
+          shown(found)
+        }`,
         "vector",
       );
     }
-    const numbers = (found as readonly JsonValue[]).map((number) =>
+    return (found as readonly JsonValue[]).map((number) =>
       typeof number === "bigint" ? Number(number) : number as number
     );
-    if (vector.idColumn === null) return { vector: numbers };
-    return { vector: numbers, id: this.#plain(vector.idColumn, index) as VectorId };
+  }
+
+  #payload(payload: NonNullable<JobVector["payload"]>, index: number): JsonValue {
+    if ("columns" in payload) {
+      return jsonRowOf(Object.fromEntries(payload.columns.map((name) => [name, this.#plain(name, index)])));
+    }
+    return jsonRowOf({ payload: this.#plain(payload.column, index) })["payload"]!;
   }
 
   /** What routing looks at beside the key. */
@@ -133,25 +170,41 @@ export class JobBatch {
     return columns;
   }
 
-  /** The shard that the column says. @throws {ShardAssignmentError} when it says none of the job's. */
-  shardId(index: number): number {
+  /** The shard that a column says. @throws {ShardAssignmentError} when it says none of the job's. */
+  shardId(index: number, column: string): number {
     const { shardIdColumn, shardCount } = this.#spec;
-    const found = this.#columns.get(shardIdColumn)!(index);
+    const found = this.#columns.get(column)!(index);
     const shardId = typeof found === "bigint" ? Number(found) : found;
     if (Number.isInteger(shardId) && (shardId as number) >= 0 && (shardId as number) < shardCount) {
       return shardId as number;
     }
     throw new ShardAssignmentError(
-      `Cannot give a row to a shard as column "${shardIdColumn}" must be from 0 to ${
-        shardCount - 1
-      }: current value is ` +
-        `${shownValue(found)}; let the route stage write it`,
+      `Cannot give a row to a shard as column "${column}" must be from 0 to ${shardCount - 1}: current value is ` +
+        `${shownValue(found)}${column === shardIdColumn ? "; let the route stage write it" : ""}`,
     );
   }
 
   #plain(name: string, index: number): ColumnValue {
     return columnValueOf(this.#columns.get(name)!(index), () => `column "${name}"`);
   }
+}
+
+/** Reads vectors as arrays of numbers that lie in the batch, without making a number of each. */
+function floatsReader(
+  { DataType, Precision }: Arrow,
+  batch: RecordBatch,
+  name: string,
+): ((index: number) => Float32Array | Float64Array | null) | undefined {
+  const column = batch.getChild(name);
+  if (column === null) return undefined;
+  const { type } = column;
+  if (!DataType.isList(type) && !DataType.isFixedSizeList(type)) return undefined;
+  const item = type.children[0]!.type;
+  if (!DataType.isFloat(item) || item.precision === Precision.HALF) return undefined;
+  return (index) => {
+    const list = column.get(index) as Vector<Float32 | Float64> | null;
+    return list === null || list.nullCount > 0 ? null : list.toArray();
+  };
 }
 
 const INTEGER_MAX = { u64be: 2n ** 63n - 1n, u32be: 2n ** 32n - 1n } as const;

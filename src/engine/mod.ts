@@ -10,6 +10,8 @@ export { loadAttempts, parseAttempts, renderAttempt } from "./attempt_records.ts
 export { buildStage, type BuildStageOptions } from "./build_stage.ts";
 export { loadCounts, parseCounts, renderCounts, type RoutedCounts, sumOfCounts } from "./count_records.ts";
 export { ENGINE_EXIT_CODES, engineExitCode } from "./exit_codes.ts";
-export { type Job, JOB_FORMAT, type JobBackend, type JobSpec, type JobVector, parseJob, renderJob } from "./job.ts";
+export { type Job, JOB_FORMAT, type JobBackend, type JobSpec, parseJob, renderJob } from "./job.ts";
+export type { JobVector, JobVectorSharding } from "./job_vector.ts";
+export { jobVectorSharding, storeJobVectors } from "./job_vectors.ts";
 export { type PublishedJob, publishJob, type PublishJobOptions } from "./publish_job.ts";
 export { routeStage, type RouteStageOptions } from "./route_stage.ts";

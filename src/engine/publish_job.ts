@@ -20,7 +20,8 @@ import type { ShardAttempt } from "../write/winners.ts";
 import { loadAttempts } from "./attempt_records.ts";
 import { loadCounts } from "./count_records.ts";
 import type { Job } from "./job.ts";
-import { jobRouter } from "./job_router.ts";
+import { openJobRouter } from "./job_router.ts";
+import { jobVectorMeta } from "./job_vectors.ts";
 
 /** What publishing a job takes. */
 export interface PublishJobOptions {
@@ -96,7 +97,7 @@ async function publish(job: Job, options: Checked): Promise<PublishedJob> {
   const { store, backend, clock, signal, pointerKey, preconditions: policy = "require" } = options;
   const { runId, shardPrefix, dbPathTemplate, spec } = job;
   const warnings: string[] = [];
-  const router = jobRouter(spec);
+  const router = await openJobRouter(job, { store, signal });
   const folder = `${shardPrefix}/run_id=${runId}`;
   const onUnfenced = (warning: string): void => void warnings.push(warning);
   const fenced = options.manifestStore === undefined
@@ -119,6 +120,7 @@ async function publish(job: Job, options: Checked): Promise<PublishedJob> {
   }
   const published = await publishAttempts(attempts, {
     ...{ store: fenced, runId, router, keyEncoding: spec.keyEncoding, backend, shardPrefix, dbPathTemplate },
+    ...{ isVectorOnly: spec.vector?.isOnly, vectorMeta: jobVectorMeta(job, store) },
     ...{ custom: job.custom, rowsOffered, expected, onConflict: options.onConflict },
     ...{ validate: options.validate, manifestStore, onEvent: options.onEvent, signal, clock, removeLosers },
     async beforePublish(winners) {

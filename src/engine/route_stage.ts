@@ -5,12 +5,12 @@
 import type { RecordBatch } from "apache-arrow";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
-import type { ObjectStore } from "../stores/store.ts";
+import type { ObjectStore, ReadableStore } from "../stores/store.ts";
 import { type Arrow, type ArrowInput, loadArrow, openArrow } from "./arrow_input.ts";
 import { checkTask, type RoutedCounts, storeCounts } from "./count_records.ts";
-import type { Job, JobSpec } from "./job.ts";
+import type { Job } from "./job.ts";
 import { JobBatch, requireColumns, routingColumnsOf } from "./job_rows.ts";
-import { BatchRouter } from "./job_router.ts";
+import { BatchRouter, openJobRouter } from "./job_router.ts";
 import { locatedError } from "./located_errors.ts";
 
 /** What the route stage is connected to. */
@@ -24,6 +24,8 @@ export interface RouteStageOptions {
    * engine's number of this task, the same one each time that it runs, so that it counts once. Default: not recorded.
    */
   readonly record?: { readonly store: ObjectStore; readonly task: number } | undefined;
+  /** The place that the job names: for centroids and hyperplanes. Default: that of `record`. */
+  readonly store?: ReadableStore | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
 }
@@ -38,17 +40,18 @@ export interface RouteStageOptions {
 export async function routeStage(job: Job, options: RouteStageOptions): Promise<RoutedCounts> {
   const { record, signal = new AbortController().signal, clock = systemClock() } = options;
   if (record !== undefined) checkTask(record.task);
-  const counts = { ...await routeRows(job.spec, { ...options, signal }), endedAtMicros: clock.nowMicros() };
+  const counts = { ...await routeRows(job, { ...options, signal }), endedAtMicros: clock.nowMicros() };
   if (record !== undefined) await storeCounts(job, counts, { ...record, signal });
   return counts;
 }
 
 async function routeRows(
-  spec: JobSpec,
-  { input, write, signal }: RouteStageOptions & { readonly signal: AbortSignal },
+  job: Job,
+  { input, write, record, store = record?.store, signal }: RouteStageOptions & { readonly signal: AbortSignal },
 ): Promise<Omit<RoutedCounts, "endedAtMicros">> {
+  const { spec } = job;
   const { shardIdColumn, keyColumn, shardCount } = spec;
-  const router = new BatchRouter(spec);
+  const router = new BatchRouter(spec, await openJobRouter(job, { store, signal }));
   const arrow = await loadArrow();
   const { schema, batches } = await openArrow(input, signal);
   const counts = new Float64Array(shardCount);

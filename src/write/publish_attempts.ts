@@ -51,6 +51,8 @@ export interface PublishAttemptsOptions extends RunFacts {
   readonly store: ObjectStore;
   /** Stores the file that vectors are routed by, `vector_meta/…`. Default: `store`. */
   readonly metaStore?: ObjectStore | undefined;
+  /** The file that vectors are routed by, where it is stored already. Default: it is stored now. */
+  readonly vectorMeta?: StoredMeta | null | undefined;
   /** Rows that were routed to each shard; shards that are not named were given none. Default: not checked. */
   readonly rowsOffered?: ReadonlyMap<number, number> | undefined;
   /** The pointer that may be replaced; null: there must be none. Default: the one that is there now. */
@@ -106,7 +108,8 @@ export async function publishAttempts(
   const winners = pickWinners(attempts, router.shardCount);
   if (rowsOffered !== undefined) requireCoverage(winners, rowsOffered);
   const expected = options.expected === undefined ? await manifests.loadCurrent({ signal }) : options.expected;
-  const meta = await storeVectorMeta(router, { store: options.metaStore ?? store, runId: options.runId, signal });
+  const meta = options.vectorMeta ??
+    await storeVectorMeta(router, { store: options.metaStore ?? store, runId: options.runId, signal });
   const manifest = manifestOf(winners, { ...options, store, clock, meta });
   if (validate) await validateCandidate(manifest, { store, validate, backend, clock, signal });
   await beforePublish?.(winners);

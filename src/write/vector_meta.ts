@@ -7,7 +7,7 @@ import type { JsonObject } from "../bytes/python_json.ts";
 import { xxh3Hex } from "../bytes/xxh3.ts";
 import { hashRouter } from "../routing/hash_router.ts";
 import type { Router } from "../routing/router.ts";
-import type { VectorRouter } from "../routing/vector_router.ts";
+import type { VectorMeta, VectorRouter } from "../routing/vector_router.ts";
 import { joinUrl } from "../snapshots/layout.ts";
 import { digestRecord, type MetaDigest } from "../snapshots/vector_fields.ts";
 import type { ObjectStore } from "../stores/store.ts";
@@ -30,18 +30,39 @@ export interface MetaTarget {
   readonly signal: AbortSignal;
 }
 
-/** Stores the file that readers route by; null when they need none. */
-export async function storeVectorMeta(router: Router, target: MetaTarget): Promise<StoredMeta | null> {
+/** A file for the router that is not stored yet. */
+export interface MetaFile {
+  readonly meta: Pick<VectorMeta, "name" | "field">;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly digest: MetaDigest;
+}
+
+/** The file that readers route by; null when they need none. */
+export function vectorMetaFile(router: Router): MetaFile | null {
   const meta = (router as Partial<VectorRouter>).vectors?.meta;
   if (meta === undefined || meta === null) return null;
-  const { store, runId, signal } = target;
   const { values, dim } = meta.rows;
-  const file = writeNpy({ shape: [values.length / dim, dim], values: values as Float32Array<ArrayBuffer> });
+  const bytes = writeNpy({ shape: [values.length / dim, dim], values: values as Float32Array<ArrayBuffer> });
+  return { meta, bytes, digest: { sizeBytes: bytes.length, xxh3: xxh3Hex(bytes) } };
+}
+
+/** Where the file of a run lies, and what is recorded about it. */
+export function storedMetaOf(
+  { meta, digest }: Pick<MetaFile, "meta" | "digest">,
+  { store, runId }: Pick<MetaTarget, "runId"> & { readonly store: Pick<ObjectStore, "url"> },
+): StoredMeta {
   const folder = `vector_meta/run_id=${runId}`;
-  const key = `${folder}/${meta.name}`;
-  await store.put(key, file, { precondition: { ifNoneMatch: "*" }, signal });
-  const digest = { sizeBytes: file.length, xxh3: xxh3Hex(file) };
-  return { folder, field: meta.field, ref: joinUrl(store.url, key), digest };
+  return { folder, field: meta.field, ref: joinUrl(store.url, `${folder}/${meta.name}`), digest };
+}
+
+/** Stores the file that readers route by; null when they need none. */
+export async function storeVectorMeta(router: Router, target: MetaTarget): Promise<StoredMeta | null> {
+  const file = vectorMetaFile(router);
+  if (file === null) return null;
+  const { store, signal } = target;
+  const stored = storedMetaOf(file, target);
+  await store.put(`${stored.folder}/${file.meta.name}`, file.bytes, { precondition: { ifNoneMatch: "*" }, signal });
+  return stored;
 }
 
 /** What the manifest says of keys where there are vectors only: as in all of the Python package's. */

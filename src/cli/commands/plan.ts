@@ -8,12 +8,14 @@ import { type JsonObject, parseJson } from "../../bytes/python_json.ts";
 import { type Job, JOB_FORMAT, type JobBackend, type JobSpec, parseJob, renderJob } from "../../engine/job.ts";
 import { jobRouter } from "../../engine/job_router.ts";
 import { sentColumnsOf } from "../../engine/job_rows.ts";
+import { storeJobVectors } from "../../engine/job_vectors.ts";
 import { ConfigValidationError } from "../../errors.ts";
 import type { EventSink } from "../../events.ts";
 import { keyEncodings } from "../../routing/key.ts";
 import { isJsonObject } from "../../snapshots/checked_fields.ts";
 import { newHexId } from "../../snapshots/layout.ts";
 import { RunRegistry } from "../../write/run_registry.ts";
+import { declareBackendOptions } from "../backend_options.ts";
 import { CliError, UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { durationOption } from "../duration_text.ts";
@@ -28,6 +30,7 @@ import {
   switchOption,
   textOption,
 } from "../option_values.ts";
+import { declarePlanVectorOptions, type PlannedVectors, plannedVectors } from "../plan_vectors.ts";
 import { celShardingOf } from "../routing_columns.ts";
 import { parseValueChoice } from "../row_shape.ts";
 
@@ -61,13 +64,6 @@ export const planCommand: CliCommand = {
       .option("--cel-column <name:type>", "column that the expression sees, with its type; repeatable", repeated)
       .option("--routing-values <json>", "array of all values of the expression, a shard for each")
       .option("--cel-nul <rule>", "texts with a NUL in such columns: refuse (default), or cut them there")
-      .option("--vector <column>", "column of vectors: lists of numbers, or null")
-      .option("--vector-dim <n>", "numbers in each vector (required with --vector)")
-      .option("--vector-metric <metric>", "cosine (default) or l2")
-      .option("--vector-id <column>", "column of what searches name vectors by; default: the key")
-      .option("--backend <engine>", "what rows are stored in: sqlite (default) or slatedb")
-      .option("--slatedb-settings <json>", 'SlateDB\'s own settings, such as {"compression_codec":"Zstd"}')
-      .option("--page-size <bytes>", "page size of SQLite's files: 4096 (default) to 65536, or auto")
       .option("--shard-id-column <name>", "column that tells each row's shard (shard_id)")
       .option("--batch-rows <n>", "rows of a batch in a worker (50000)")
       .option("--batch-bytes <n>", "bytes of a batch in a worker (1 MiB)")
@@ -83,13 +79,16 @@ export const planCommand: CliCommand = {
       .option("--custom <json>", "fields of your own for the manifest")
       .option("--lease <duration>", "how long clean-ups take the run for alive (1d)")
       .option("--output <file>", "where to write the job; default: stdout");
+    declareBackendOptions(command);
+    declarePlanVectorOptions(command);
   },
   run,
 };
 
 async function run(context: CommandContext): Promise<number> {
-  const { options, clock, io } = context;
+  const { options, clock, io, signal } = context;
   const output = textOption(options, "--output");
+  const vectors = await vectorsOf(options, signal);
   const location = await context.location();
   const store = requireObjectStore(location);
   const draft: Job = {
@@ -100,7 +99,7 @@ async function run(context: CommandContext): Promise<number> {
     dbPathTemplate: textOption(options, "--db-path-template") ?? "db={db_id:05d}",
     custom: jsonObjectOption(options, "--custom") ?? {},
     runRecord: null,
-    spec: specOf(options),
+    spec: specOf(options, vectors),
     columns: {},
     commands: commandsOf(output ?? "job.json"),
   };
@@ -116,6 +115,12 @@ async function run(context: CommandContext): Promise<number> {
     ...{ store, leaseMs, clock, runId: job.runId, shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate },
   });
   await record.begin();
+  if (vectors !== null && vectors.router !== null) {
+    await storeJobVectors(vectors.router, job, { store, signal }).catch(async (error) => {
+      await record.fail(error);
+      throw error;
+    });
+  }
   await record.leave();
   if (record.ref === null) throw new CliError(`Cannot write the record of the run to '${store.url}': ${reason}`);
   const columns = sentColumnsOf(job.spec);
@@ -138,12 +143,28 @@ function checkedJob(draft: Job): Job {
     jobBackend(job);
     return job;
   } catch (error) {
-    if (error instanceof ConfigValidationError) throw new UsageError(error.message);
-    throw error;
+    return asUsageError(error);
   }
 }
 
-function specOf(options: OptionTexts): JobSpec {
+/** A wrong option of the library is a wrong option of the command line. */
+function asUsageError(error: unknown): never {
+  if (error instanceof ConfigValidationError) throw new UsageError(error.message);
+  throw error;
+}
+
+async function vectorsOf(options: OptionTexts, signal: AbortSignal): Promise<PlannedVectors | null> {
+  const keyColumn = textOption(options, "--key");
+  if (keyColumn === undefined) throw new UsageError("Missing option '--key'.");
+  const vectors = await plannedVectors(options, { keyColumn, signal }).catch(asUsageError);
+  if (!vectors?.vector.isOnly) return vectors;
+  for (const flag of ["--backend", "--value"]) {
+    if (textOption(options, flag) !== undefined) throw new UsageError(`${flag} is not for vectors without values`);
+  }
+  return vectors;
+}
+
+function specOf(options: OptionTexts, vectors: PlannedVectors | null): JobSpec {
   const keyColumn = textOption(options, "--key");
   const keyEncoding = choiceOption(options, "--key-encoding", keyEncodings);
   if (keyColumn === undefined) throw new UsageError("Missing option '--key'.");
@@ -160,10 +181,10 @@ function specOf(options: OptionTexts): JobSpec {
       : value.kind === "column"
       ? { column: value.column }
       : { columns: value.columns },
-    vector: vectorOf(options),
+    vector: vectors?.vector ?? null,
     shardIdColumn: textOption(options, "--shard-id-column") ?? "shard_id",
     keyEncoding,
-    ...shardingOf(options),
+    ...(vectors?.shardCount == null ? shardingOf(options) : shardingByVectors(options, vectors.shardCount)),
     celNul: choiceOption(options, "--cel-nul", ["refuse", "cut"]) ?? "refuse",
     backend: backendOf(options),
     batch: {
@@ -197,6 +218,15 @@ function shardingOf(options: OptionTexts): Pick<JobSpec, "sharding" | "shardCoun
   };
 }
 
+function shardingByVectors(options: OptionTexts, shardCount: number): Pick<JobSpec, "sharding" | "shardCount"> {
+  const others = [
+    ...["--keys-per-shard", "--cel-expr", "--routing-values"].filter((flag) => textOption(options, flag) !== undefined),
+    ...switchOption(options, "--single-shard") ? ["--single-shard"] : [],
+  ];
+  if (others.length > 0) throw new UsageError(`${others[0]} is not for --sharding, which tells the shards itself`);
+  return { sharding: { strategy: "hash" }, shardCount };
+}
+
 function backendOf(options: OptionTexts): JobBackend {
   const settings = textOption(options, "--slatedb-settings");
   const pageSize = textOption(options, "--page-size");
@@ -209,15 +239,6 @@ function backendOf(options: OptionTexts): JobBackend {
     engine: "sqlite",
     pageSizeBytes: pageSize === "auto" ? "auto" : integerOption(options, "--page-size", 1),
   };
-}
-
-function vectorOf(options: OptionTexts): JobSpec["vector"] {
-  const column = textOption(options, "--vector");
-  const dim = integerOption(options, "--vector-dim", 1);
-  if (column === undefined) return null;
-  if (dim === undefined) throw new UsageError("Missing option '--vector-dim'.");
-  const metric = choiceOption(options, "--vector-metric", ["cosine", "l2"]) ?? "cosine";
-  return { column, dim, metric, idColumn: textOption(options, "--vector-id") ?? null };
 }
 
 function commandsOf(path: string): Job["commands"] {

@@ -91,10 +91,13 @@ async function route(context: CommandContext, job: Job, { input, task }: Task): 
   const { stdoutBytes: write } = io;
   if (write === undefined) throw new CliError("Cannot route without an output that takes bytes");
   const countsPath = textOption(options, "--counts");
-  const location = task === undefined ? undefined : await context.locationAt(job.currentUrl);
+  // Centroids and hyperplanes lie in the store.
+  const isStoreNeeded = task !== undefined || (job.spec.vector?.sharding ?? null) !== null;
+  const location = isStoreNeeded ? await context.locationAt(job.currentUrl) : undefined;
   try {
-    const record = location && task !== undefined ? { store: requireObjectStore(location), task } : undefined;
-    const counts = await routeStage(job, { input, write, record, signal, clock });
+    const store = location && requireObjectStore(location);
+    const record = store && task !== undefined ? { store, task } : undefined;
+    const counts = await routeStage(job, { input, write, store, record, signal, clock });
     if (countsPath !== undefined) await writeFile(countsPath, renderCounts(job.runId, counts));
     const fields = { "run_id": job.runId, ...(task !== undefined && { task }), "row_count": counts.rowCount };
     if (!switchOption(options, "--quiet")) io.stderr(`${jsonText({ event: "worker.routed", ...fields }, "line")}\n`);
