@@ -82,10 +82,10 @@ export async function readNpyFile(path: string): Promise<NpyArray> {
 export async function vectorPlanOf(options: OptionTexts): Promise<VectorPlan | null> {
   const fields = vectorFieldsOf(options);
   if (fields === null) return null;
-  const { vectorColumn, idColumn, payload, shardColumn, strategy, isVectorOnly } = fields;
+  const { vectorColumn, dim, metric, idColumn, payload, shardColumn, strategy, isVectorOnly } = fields;
   return {
     write: {
-      backend: vectorBackendOf(options, fields),
+      backend: vectorBackendOf(options, { dim, metric, isVectorOnly }),
       vector: (row) => vectorEntryOf(row, fields),
     },
     isVectorOnly,

@@ -157,7 +157,7 @@ async function manifestIn(store: Memory): Promise<object> {
       // A sidecar names the version of the object beside it.
       own: JSON.stringify(
         writerInfo["shardyfusion"],
-        (_, value) => value?.name === "shard.sidecar" ? { ...value, "xxh3_64": "" } : value,
+        (_, value) => value?.name === "shard.sidecar" ? value.name : value,
       ),
     })),
   };
