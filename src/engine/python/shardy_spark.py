@@ -1,13 +1,9 @@
 """Builds a snapshot of a Spark data frame: Spark moves rows, `shardy` routes, builds and publishes.
 
-    from shardy_task import plan
-    from shardy_spark import write_snapshot
-
     job = plan("s3://bucket/people/_CURRENT", key="id", key_encoding="u64be", value="body", shards=32)
     write_snapshot(spark.table("people"), job)
 
-or `spark-submit --py-files shardy_task.py shardy_spark.py --job job.json --input people.parquet`. Works with Spark from
-3.3, and over Spark Connect.
+As a command: spark-submit --py-files shardy_task.py shardy_spark.py --job job.json --input s3a://bucket/rows/
 """
 
 import argparse
@@ -15,6 +11,7 @@ import contextlib
 import itertools
 import json
 import re
+import sys
 import threading
 
 import pyarrow as pa
@@ -22,67 +19,71 @@ from pyspark import StorageLevel, TaskContext, cloudpickle
 from pyspark.sql import SparkSession
 from pyspark.sql.types import IntegerType, StructField, StructType
 
-from shardy_task import Job, ShardyError, build, pickle_by_value, publish, route
+from shardy_task import Job, ShardyError, build, pickle_by_value, plan, publish, publish_options, route, slices
 
-__all__ = ["write_snapshot"]
+__all__ = ["Job", "ShardyError", "main", "plan", "write_snapshot"]
 
 # Settings belong to a session, which threads share.
 _settings_lock = threading.Lock()
 # What Spark takes for a setting that is not there.
 _UNSET = "<undefined>"
+LINE = "line string"
 
 
-def write_snapshot(
-    frame, job, *, conf=None, cache_input=False, storage_level=None, partitions=None, **publish_options
-):
-    """Builds and publishes a snapshot of all rows of a data frame: gives what `shardy publish` prints.
+def write_snapshot(frame, job, *, conf=None, cache_input=False, storage_level=None, partitions=None, **options):
+    """Routes, shuffles, builds and publishes: gives what `shardy publish` prints.
 
-    job: a Job, of `shardy plan`.
-    conf: settings of Spark's for the time of the write. While it lasts, other writes with settings wait.
-    cache_input: keeps the frame, so that tasks that run again need not compute it again. Do this where computing it
-        twice may give other rows.
-    storage_level: where it is kept. Default: StorageLevel.MEMORY_AND_DISK.
-    partitions: how many tasks build. Default: one for each shard, which is number n of n.
-    publish_options: those of `shardy publish`, such as `verify=True`.
+    Of rows with one key any may win, as Spark keeps no order: make keys unique before. Raises ShardyError with Spark's
+    error as its cause.
 
-    Raises ShardyError in the worker's own words, with Spark's error as its cause.
+    job: a Job, or what it takes.
+    conf: settings of Spark's for the time of the write; other writes with settings wait until they are restored.
+    cache_input: keeps the rows, so that tasks that run again do not compute them again: where that is costly, or gives
+        other rows than before.
+    storage_level: where they are kept; MEMORY_AND_DISK, unless given.
+    partitions: of the shuffle, each of which is a task; as many as shards, unless given.
+    options: of `publish`, such as verify=True.
     """
+    job = job if isinstance(job, Job) else Job(job)
     pickle_by_value(cloudpickle, __name__)
     with _settings(frame.sparkSession, conf or {}), _cached(frame, cache_input, storage_level):
         lines = _run(_built_frame(frame, job, partitions or job.shard_count))
-    return publish(job, lines, **publish_options)
+    return publish(job, lines, **options)
 
 
 def _built_frame(frame, job, partitions):
-    """A frame of lines, which does all the work when it is collected, each of its stages once."""
-    key = f"`{job.spec['keyColumn']}`"
-    if job.shard_count == 1:
-        # One worker takes all rows as they come. Without a shuffle, or with that of the sort alone.
-        one = _selected(frame, job.columns("build", frame.columns))
-        one = one.orderBy(key) if job.sort_columns else one
-        return one.coalesce(1).mapInArrow(_build_task(job), "line string")
+    """Lines of attempts. Nothing has run yet: collecting it does all the work, each stage once."""
     names = job.columns("build", frame.columns)
-    sent = _selected(frame, [*names, *(name for name in job.columns("route", frame.columns) if name not in names)])
-    fields = [field for field in sent.schema.fields if field.name in names]
+    if job.shard_count == 1:
+        # All rows stream into one task, without a shuffle, or through that of the sort alone.
+        rows = _selected(frame, names)
+        rows = rows.orderBy(_quoted(job.spec["keyColumn"])) if job.sort_columns else rows
+        return rows.coalesce(1).mapInArrow(_build_task(job), LINE)
+    rows = _selected(frame, [*names, *(name for name in job.columns("route", frame.columns) if name not in names)])
+    fields = [field for field in rows.schema.fields if field.name in names]
     schema = StructType([*fields, StructField(job.shard_id_column, IntegerType(), False)])
-    routed = _shuffled(sent.mapInArrow(_route_task(job, names), schema), partitions, job.shard_id_column)
+    routed = _shuffled(rows.mapInArrow(_route_task(job, names), schema), partitions, job.shard_id_column)
     if job.sort_columns:
-        routed = routed.sortWithinPartitions(*[f"`{name}`" for name in job.sort_columns])
-    return routed.mapInArrow(_build_task(job), "line string")
+        routed = routed.sortWithinPartitions(*map(_quoted, job.sort_columns))
+    return routed.mapInArrow(_build_task(job), LINE)
+
+
+def _quoted(name):
+    return f"`{name.replace('`', '``')}`"
 
 
 def _selected(frame, names):
-    return frame if names == frame.columns else frame.select(*[f"`{name}`" for name in names])
+    return frame if names == frame.columns else frame.select(*map(_quoted, names))
 
 
 def _shuffled(frame, partitions, column):
-    """All rows of a shard in one partition.
+    """All rows of a shard in one partition: shard n in partition n, with Spark from 4.1 on.
 
-    A number of partitions that is given is one that adaptive execution leaves alone: it neither joins nor splits them.
+    Adaptive execution leaves partitions alone whose number was given: it neither joins nor splits them.
     """
     if hasattr(frame, "repartitionById"):
-        return frame.repartitionById(partitions, f"`{column}`")
-    return frame.repartition(partitions, f"`{column}`")
+        return frame.repartitionById(partitions, _quoted(column))
+    return frame.repartition(partitions, _quoted(column))
 
 
 def _route_task(job, names):
@@ -98,8 +99,8 @@ def _route_task(job, names):
 
 def _build_task(job):
     def task(batches):
-        # Spark's number of an attempt begins anew when a stage is run again after data got lost, so that it is not
-        # enough to name folders: the worker takes one that is free.
+        # Spark counts attempts anew when it runs a stage again for results that got lost, so that its number may be
+        # one that was there before. Which of several attempts wins is for the number of the task to say.
         with _told_where("build"):
             for schema, stream in _streams(batches):
                 lines = build(job, schema, stream, attempt="next", task_attempt_id=TaskContext.get().taskAttemptId())
@@ -109,9 +110,9 @@ def _build_task(job):
 
 
 def _streams(batches):
-    """The stream of a task, with its schema; none when it has no rows."""
+    """The one stream of a task with its schema, or none where the task has no rows."""
     for first in batches:
-        yield first.schema, itertools.chain([first], batches)
+        yield first.schema, itertools.chain.from_iterable(map(slices, itertools.chain([first], batches)))
 
 
 @contextlib.contextmanager
@@ -167,26 +168,34 @@ def _cached(frame, is_cached, storage_level):
         frame.unpersist()
 
 
-def _main():
-    parser = argparse.ArgumentParser(description="Builds and publishes a snapshot of files that Spark reads")
-    parser.add_argument("--job", help="file of shardy plan; default: the variable SHARDY_JOB")
-    parser.add_argument("--input", required=True, action="append", help="file or folder; repeatable")
-    parser.add_argument("--format", default="parquet", help="a format that Spark reads; default: parquet")
-    parser.add_argument("--worker", help="command line of shardy; default: the variable SHARDY_WORKER, or shardy")
-    parser.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="for the write; repeatable")
-    parser.add_argument("--cache-input", action="store_true", help="keep the input in memory and on disk")
-    parser.add_argument("--publish", default="{}", help='options of shardy publish as JSON: {"verify": true}')
-    options = parser.parse_args()
-    spark = SparkSession.builder.getOrCreate()
-    result = write_snapshot(
-        spark.read.format(options.format).load(options.input),
-        Job(options.job, worker=options.worker),
-        conf=dict(setting.split("=", 1) for setting in options.conf),
-        cache_input=options.cache_input,
-        **json.loads(options.publish),
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="shardy_spark", description="Build a snapshot with Spark. Further options are those of shardy publish."
     )
-    print(json.dumps(result))
+    parser.add_argument("--job", help="the job, as shardy plan writes it; default: SHARDY_JOB")
+    parser.add_argument("--input", action="append", required=True, help="file or folder of rows; repeatable")
+    parser.add_argument("--format", default="parquet", help="any that Spark reads; default: parquet")
+    parser.add_argument("--partitions", type=int, help="of the shuffle; default: as many as shards")
+    parser.add_argument("--worker", help="the program; default: SHARDY_WORKER, else shardy")
+    parser.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="a setting; repeatable")
+    parser.add_argument("--cache-input", action="store_true", help="keep the rows in memory and on disk")
+    known, others = parser.parse_known_args(arguments)
+    try:
+        job = Job(known.job, worker=known.worker)
+        published = write_snapshot(
+            SparkSession.builder.getOrCreate().read.format(known.format).load(known.input),
+            job,
+            conf=dict(setting.split("=", 1) for setting in known.conf),
+            cache_input=known.cache_input,
+            partitions=known.partitions,
+            **publish_options(others),
+        )
+    except ShardyError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(published))
+    return 0
 
 
 if __name__ == "__main__":
-    _main()
+    sys.exit(main())

@@ -73,9 +73,14 @@ class Job:
         self._columns = fields.get("columns", {})
 
     def columns(self, stage, names):
-        """Those of the columns that the stage reads: "route" or "build". Others need not be sent."""
+        """Those of the columns that the stage reads: "route" or "build". Others need not be sent.
+
+        All of them where one is missing, so that the worker can tell which there are.
+        """
         wanted = self._columns.get(stage)
-        return [name for name in names if wanted is None or name in wanted or name == self.shard_id_column]
+        if wanted is None or not set(wanted) <= set(names):
+            return list(names)
+        return [name for name in names if name in wanted or name == self.shard_id_column]
 
     @property
     def shard_id_column(self):
