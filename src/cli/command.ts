@@ -4,6 +4,7 @@
  */
 import type { Command } from "commander";
 import type { Clock } from "../clock.ts";
+import type { EventSink } from "../events.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import type { Location } from "./location.ts";
 import type { LoadedManifest } from "../read/load_manifest.ts";
@@ -62,8 +63,13 @@ export interface CommandContext {
   print(result: CliResult): void;
   /** The place that `--current-url` names. @throws {CliError} when there is none. */
   location(): Promise<Location>;
-  /** Another place, with the same configuration; whoever asks for it disposes it. @throws {CliError} */
-  locationAt(currentUrl: string): Promise<Location>;
+  /**
+   * Another place, with the same configuration; whoever asks for it disposes it.
+   *
+   * @param onEvent Is told of requests that are sent again.
+   * @throws {CliError}
+   */
+  locationAt(currentUrl: string, onEvent?: EventSink): Promise<Location>;
   /**
    * The snapshot of `--ref` or `--offset`, or the current one, with all shards; the same one at each call. It is closed
    * at the end.

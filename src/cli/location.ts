@@ -7,6 +7,7 @@ import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ManifestStore } from "../snapshots/manifest_store.ts";
 import { isObjectStore, type ObjectStore, type ReadableStore } from "../stores/store.ts";
+import type { EventSink } from "../events.ts";
 import { CliError, messageOf } from "./cli_errors.ts";
 import type { S3Settings } from "./s3_options.ts";
 
@@ -25,9 +26,14 @@ export interface Location {
  * without a query), `file:///dir/_CURRENT` or a plain path. Sends nothing.
  *
  * @param s3 Settings, asked for when the place is in S3.
+ * @param onEvent Is told of requests that are sent again.
  * @throws {CliError} when the URL names no object, or is of a kind that cannot be opened.
  */
-export async function openLocation(currentUrl: string, s3: () => Promise<S3Settings>): Promise<Location> {
+export async function openLocation(
+  currentUrl: string,
+  s3: () => Promise<S3Settings>,
+  onEvent?: EventSink,
+): Promise<Location> {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(currentUrl)?.[1]?.toLowerCase();
   if (scheme === undefined) return await openFolder(currentUrl);
   if (scheme === "file") return await openFolder(filePath(currentUrl));
@@ -41,7 +47,7 @@ export async function openLocation(currentUrl: string, s3: () => Promise<S3Setti
   const [, url, pointerKey] = /^(s3:\/\/[^/]+(?:\/.*)?)\/([^/]+)$/i.exec(currentUrl) ?? [];
   if (url === undefined || pointerKey === undefined) throw noObject(currentUrl, "s3://bucket/prefix/_CURRENT");
   const { openS3Store } = await import("./s3_location.ts");
-  return { store: openS3Store(url, await s3()), pointerKey };
+  return { store: openS3Store(url, await s3(), onEvent), pointerKey };
 }
 
 /**

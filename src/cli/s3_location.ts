@@ -2,6 +2,7 @@
  * S3 for the command line; a file of its own, so that the client is loaded only where it is used.
  * @module
  */
+import type { EventSink } from "../events.ts";
 import { s3Store } from "../stores/s3_store.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import { CliError, messageOf, UsageError } from "./cli_errors.ts";
@@ -14,7 +15,7 @@ import type { S3Settings } from "./s3_options.ts";
  * account without a word could be worse than stopping.
  * @throws {CliError} when the URL or a setting is wrong.
  */
-export function openS3Store(url: string, settings: S3Settings): ObjectStore {
+export function openS3Store(url: string, settings: S3Settings, onEvent?: EventSink): ObjectStore {
   refuseUnsupported(settings);
   const credentials = credentialsOf(settings);
   const { endpoint, region, addressingStyle, attemptsMax, verifySsl: verifyTls } = settings;
@@ -22,7 +23,7 @@ export function openS3Store(url: string, settings: S3Settings): ObjectStore {
   const readTimeoutMs = milliseconds(settings.readTimeoutSeconds);
   const limits = { attemptsMax, connectTimeoutMs, readTimeoutMs };
   try {
-    return s3Store({ url, endpoint, region, addressingStyle, credentials, verifyTls, ...limits });
+    return s3Store({ url, endpoint, region, addressingStyle, credentials, verifyTls, onEvent, ...limits });
   } catch (error) {
     throw new CliError(messageOf(error), { cause: error });
   }

@@ -3,6 +3,7 @@
  * @module
  */
 import { systemClock } from "../clock.ts";
+import type { EventSink } from "../events.ts";
 import { CliError, UsageError } from "./cli_errors.ts";
 import type { CliIo, CommandContext } from "./command.ts";
 import { loadProfile } from "./credentials_file.ts";
@@ -42,7 +43,7 @@ export async function beginCommand(io: CliIo, args: readonly string[], options: 
     nullText: config.nullText,
     print: (result) => io.stdout(renderResult(result, format)),
     location: () => session.location(),
-    locationAt: (currentUrl) => locationOf({ io, options: { ...options, currentUrl }, config }),
+    locationAt: (currentUrl, onEvent) => locationOf({ io, options: { ...options, currentUrl }, config, onEvent }),
     openReader: () => session.openReader(),
     loadManifest: () => session.loadManifest(),
   };
@@ -74,7 +75,12 @@ function sqliteLimit(options: OptionTexts, flag: string): number | undefined {
 }
 
 async function locationOf(
-  { io, options, config }: { io: CliIo; options: OptionTexts; config: ReaderConfig },
+  { io, options, config, onEvent }: {
+    io: CliIo;
+    options: OptionTexts;
+    config: ReaderConfig;
+    onEvent?: EventSink | undefined;
+  },
 ): Promise<Location> {
   const manifests = await openManifestStore(textOption(options, "--manifest-store"), config.manifestStore, io.env);
   const typedUrl = textOption(options, "--current-url") || io.env["SHARDY_CURRENT"] || config.currentUrl;
@@ -95,7 +101,7 @@ async function locationOf(
     const pairs = await loadProfile({ path: textOption(options, "--credentials"), profile }, io);
     return parseS3Options([...pairs, ...listOption(options, "--s3-option")]);
   };
-  const location = await openLocation(url, s3);
+  const location = await openLocation(url, s3, onEvent);
   if (manifests === undefined) return location;
   return {
     ...location,

@@ -5,8 +5,8 @@
  * <url>/<shard prefix>/run_id=<run id>/_attempts/db=<number>_attempt=<number>.json
  * ```
  *
- * The fields are those of WIRE_FORMATS 16, with `run_id` beside them. Objects go when the run is published, and with
- * the run when it is cleaned up.
+ * The fields are those of WIRE_FORMATS 16, with `run_id` and the events of the task beside them. Objects go when the
+ * run is published, and with the run when it is cleaned up.
  * @module
  */
 import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
@@ -14,8 +14,8 @@ import { ConfigValidationError } from "../errors.ts";
 import { isJsonObject } from "../snapshots/checked_fields.ts";
 import { attemptPrefix } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
-import type { ShardAttempt } from "../write/winners.ts";
 import type { Job } from "./job.ts";
+import { type TaskAttempt, taskEventFields, taskEventsOf } from "./task_events.ts";
 
 /** Where the records of a run lie. */
 export function attemptRecordsPrefix({ shardPrefix, runId }: Pick<Job, "shardPrefix" | "runId">): string {
@@ -28,10 +28,10 @@ export function attemptRecordsPrefix({ shardPrefix, runId }: Pick<Job, "shardPre
  */
 export async function storeAttempts(
   job: Job,
-  attempts: readonly ShardAttempt[],
+  attempts: readonly TaskAttempt[],
   { store, signal }: { readonly store: ObjectStore; readonly signal: AbortSignal },
 ): Promise<void> {
-  const keyOf = ({ shardId, attempt }: ShardAttempt): string =>
+  const keyOf = ({ shardId, attempt }: TaskAttempt): string =>
     `${attemptRecordsPrefix(job)}/db=${padded(shardId, 5)}_attempt=${padded(attempt, 2)}.json`;
   try {
     for (const attempt of attempts) {
@@ -54,8 +54,8 @@ function padded(value: number, digits: number): string {
 export async function loadAttempts(
   job: Job,
   { store, signal }: { readonly store: ObjectStore; readonly signal?: AbortSignal | undefined },
-): Promise<ShardAttempt[]> {
-  const attempts: ShardAttempt[] = [];
+): Promise<TaskAttempt[]> {
+  const attempts: TaskAttempt[] = [];
   for await (const page of store.list(`${attemptRecordsPrefix(job)}/`, { signal })) {
     for (const { key } of page) {
       const { body } = await store.get(key, { signal });
@@ -66,7 +66,7 @@ export async function loadAttempts(
 }
 
 /** An attempt as a line of JSON. */
-export function renderAttempt(runId: string, attempt: ShardAttempt): string {
+export function renderAttempt(runId: string, attempt: TaskAttempt): string {
   const line = dumpJson({
     "run_id": runId,
     "db_id": attempt.shardId,
@@ -79,6 +79,7 @@ export function renderAttempt(runId: string, attempt: ShardAttempt): string {
     "max_key": attempt.maxKey,
     "checkpoint_id": attempt.checkpointId,
     "writer_info": attempt.writerInfo,
+    ...taskEventFields(attempt.taskEvents),
   });
   return `${line}\n`;
 }
@@ -92,7 +93,7 @@ export function renderAttempt(runId: string, attempt: ShardAttempt): string {
 export function parseAttempts(
   text: string,
   { name, job: { runId } }: { readonly name: string; readonly job: Pick<Job, "runId"> },
-): ShardAttempt[] {
+): TaskAttempt[] {
   return text.split("\n").flatMap((line, index) => {
     if (line.trim() === "") return [];
     const where = `line ${index + 1} of ${name}`;
@@ -121,7 +122,7 @@ function objectIn(line: string, where: string): JsonObject {
   throw new ConfigValidationError(`Cannot read ${where} as an attempt as it must be a JSON object`, "attempts");
 }
 
-function attemptOf(fields: JsonObject, where: string): ShardAttempt {
+function attemptOf(fields: JsonObject, where: string): TaskAttempt {
   function field<T>(name: string, expected: string, read: (value: JsonValue) => T | undefined): T {
     const found = read(fields[name] ?? null);
     if (found !== undefined) return found;
@@ -131,6 +132,7 @@ function attemptOf(fields: JsonObject, where: string): ShardAttempt {
       `attempts.${name}`,
     );
   }
+  const taskEvents = field("events", "a list of events", () => taskEventsOf(fields));
   const whole = (name: string): number => field(name, "a whole number from 0 up", wholeNumberOf);
   return {
     shardId: whole("db_id"),
@@ -147,6 +149,7 @@ function attemptOf(fields: JsonObject, where: string): ShardAttempt {
     maxKey: field("max_key", "a whole number, text or null", keyOf),
     checkpointId: field("checkpoint_id", "text or null", textOf),
     writerInfo: field("writer_info", "a JSON object", (value) => isJsonObject(value) ? value : undefined),
+    ...(taskEvents && { taskEvents }),
   };
 }
 

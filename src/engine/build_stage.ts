@@ -6,7 +6,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { Backend } from "../backends/backend.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError, PreconditionFailedError, ShardAssignmentError } from "../errors.ts";
-import type { EventSink } from "../events.ts";
+import { type EventSink, guardedEventSink } from "../events.ts";
 import type { RowAssigner } from "../routing/cel_assigner.ts";
 import type { Router } from "../routing/router.ts";
 import type { PackedRows, RoutedRows } from "../rows.ts";
@@ -19,13 +19,13 @@ import { PackStream, type RowReader } from "../write/pack_stream.ts";
 import { RateLimitStream } from "../write/rate_limit_stream.ts";
 import { RouteStream } from "../write/route_stream.ts";
 import { ShardBatchStream } from "../write/shard_batch_stream.ts";
-import type { ShardAttempt } from "../write/winners.ts";
 import { type Arrow, type ArrowInput, loadArrow, openArrow } from "./arrow_input.ts";
 import { storeAttempts } from "./attempt_records.ts";
 import type { Job } from "./job.ts";
 import { builtColumnsOf, JobBatch, type JobRow, requireColumns, routingColumnsOf } from "./job_rows.ts";
 import { BatchRouter, openJobRouter } from "./job_router.ts";
 import { locatedError } from "./located_errors.ts";
+import { type TaskAttempt, TaskEventLog } from "./task_events.ts";
 
 /** What the build stage is connected to. */
 export interface BuildStageOptions {
@@ -47,6 +47,11 @@ export interface BuildStageOptions {
   readonly taskAttemptId?: number | null | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
   readonly localRoot?: string | undefined;
+  /**
+   * Where events are written down, for `publishJob` to pass on. Give it to have what the store tells beside them:
+   * `s3Store({ …, onEvent: eventLog.add })`. Default: a new one.
+   */
+  readonly eventLog?: TaskEventLog | undefined;
   /** Takes metric events. */
   readonly onEvent?: EventSink | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -66,9 +71,15 @@ const VERIFIED_ROWS = 20;
  * @throws {ShardAssignmentError} when one of the first 20 rows is in the wrong shard, or any row in none;
  * {ConfigValidationError} naming row and column; the store's errors.
  */
-export async function buildStage(job: Job, options: BuildStageOptions): Promise<ShardAttempt[]> {
+export async function buildStage(job: Job, options: BuildStageOptions): Promise<TaskAttempt[]> {
   const { spec } = job;
-  const { input, store, backend, clock = systemClock(), signal = new AbortController().signal, onEvent } = options;
+  const { input, store, backend, clock = systemClock(), signal = new AbortController().signal } = options;
+  const { eventLog = new TaskEventLog() } = options;
+  const tell = guardedEventSink(options.onEvent);
+  const onEvent: EventSink = (event) => {
+    eventLog.add(event);
+    tell(event);
+  };
   const router = await openJobRouter(job, { store, signal });
   const arrow = await loadArrow();
   const { schema, batches } = await openArrow(input, signal);
@@ -90,7 +101,7 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
         new ShardBatchStream(spec.batch, { limiter, heldBytesMax: (spec.memory.bytesMax ?? 256 << 20) / 4 }),
       );
     const { attempt = 0, taskAttemptId, localRoot } = options;
-    const attempts = await buildAttempts(
+    const [first, ...others] = await buildAttempts(
       limiter === undefined ? shardBatches : shardBatches.pipeThrough(new RateLimitStream(limiter, signal)),
       {
         ...{ store, backend, attempt, taskAttemptId, localRoot, onEvent, signal, clock, runId: job.runId },
@@ -98,6 +109,7 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
         ...{ shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate },
       },
     );
+    const attempts = first === undefined ? [] : [{ ...first, taskEvents: eventLog.taskEvents }, ...others];
     await storeAttempts(job, attempts, { store, signal });
     return attempts;
   } catch (error) {

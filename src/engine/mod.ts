@@ -13,5 +13,6 @@ export { ENGINE_EXIT_CODES, engineExitCode } from "./exit_codes.ts";
 export { type Job, JOB_FORMAT, type JobBackend, type JobSpec, parseJob, renderJob } from "./job.ts";
 export type { JobVector, JobVectorSharding } from "./job_vector.ts";
 export { jobVectorSharding, storeJobVectors } from "./job_vectors.ts";
+export { type TaskAttempt, TaskEventLog, type TaskEvents } from "./task_events.ts";
 export { type PublishedJob, publishJob, type PublishJobOptions } from "./publish_job.ts";
 export { routeStage, type RouteStageOptions } from "./route_stage.ts";

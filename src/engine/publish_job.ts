@@ -20,8 +20,10 @@ import type { ShardAttempt } from "../write/winners.ts";
 import { loadAttempts } from "./attempt_records.ts";
 import { loadCounts } from "./count_records.ts";
 import type { Job } from "./job.ts";
+import { JobEvents } from "./job_events.ts";
 import { openJobRouter } from "./job_router.ts";
 import { jobVectorMeta } from "./job_vectors.ts";
+import type { TaskAttempt } from "./task_events.ts";
 
 /** What publishing a job takes. */
 export interface PublishJobOptions {
@@ -30,12 +32,14 @@ export interface PublishJobOptions {
   /** What the job's shards are made of. */
   readonly backend: Backend;
   /** What the tasks have printed, in any order, with repetitions. Default: what they have recorded in the store. */
-  readonly attempts?: readonly ShardAttempt[] | undefined;
+  readonly attempts?: readonly TaskAttempt[] | undefined;
   /**
    * Rows that were routed to each shard: all that the route stages have counted. Default: what they have recorded in
    * the store; where `rowCount` is given, or nothing was recorded, not checked.
    */
   readonly rowsOffered?: ReadonlyMap<number, number> | undefined;
+  /** When the last row was routed, for events. Default: as recorded with the counts in the store. */
+  readonly routedAtMicros?: number | undefined;
   /** Rows of all shards together, as the engine has counted its input. Default: not checked. */
   readonly rowCount?: number | undefined;
   /** As for `writeSnapshot`. */
@@ -48,7 +52,11 @@ export interface PublishJobOptions {
   readonly pointerKey?: string | undefined;
   /** Where manifests and the pointer are kept. Default: in `store`. */
   readonly manifestStore?: ManifestStore | undefined;
-  /** Takes metric events. */
+  /**
+   * Takes metric events: of this call, and of all tasks, losers included, as their lines have them. They come when all
+   * shards are there, so that a call that fails over missing shards counts nothing, and not again when the run was
+   * published before. Times count from when the job was planned.
+   */
   readonly onEvent?: EventSink | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
@@ -73,14 +81,16 @@ export interface PublishedJob extends PublishedAttempts {
  */
 export async function publishJob(job: Job, options: PublishJobOptions): Promise<PublishedJob> {
   const { store, clock = systemClock(), signal = new AbortController().signal, onEvent } = options;
+  const sinceMs = job.runRecord === null ? 0 : (clock.nowMicros() - job.runRecord.startedAtMicros) / 1000;
+  const startedMs = clock.monotonicMs() - Math.max(0, sinceMs);
   const record = new RunRegistry({
-    ...{ store, clock, signal, onEvent, runId: job.runId },
+    ...{ store, clock, signal, onEvent, startedMs, runId: job.runId },
     ...{ shardPrefix: job.shardPrefix, dbPathTemplate: job.dbPathTemplate, begun: job.runRecord ?? undefined },
     leaseMs: job.runRecord?.leaseMs,
   });
   await record.begin();
   try {
-    const published = await publish(job, { ...options, clock, signal });
+    const published = await publish(job, { ...options, clock, signal, startedMs });
     await record.succeed(published.manifestRef);
     return published;
   } catch (error) {
@@ -91,7 +101,12 @@ export async function publishJob(job: Job, options: PublishJobOptions): Promise<
   }
 }
 
-type Checked = PublishJobOptions & { readonly clock: Clock; readonly signal: AbortSignal };
+type Checked = PublishJobOptions & {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** When the job was planned, on the clock's monotonic scale. */
+  readonly startedMs: number;
+};
 
 async function publish(job: Job, options: Checked): Promise<PublishedJob> {
   const { store, backend, clock, signal, pointerKey, preconditions: policy = "require" } = options;
@@ -111,23 +126,28 @@ async function publish(job: Job, options: Checked): Promise<PublishedJob> {
     await removeLosers(shards.flatMap(({ dbUrl }) => dbUrl === null ? [] : [dbUrl.slice(store.url.length + 1)]));
     return { manifestRef: expected.ref, replaced: [], winners: shards, isRepeated: true, warnings };
   }
-  const attempts = options.attempts ?? await loadAttempts(job, { store, signal });
+  const given = options.attempts ?? await loadAttempts(job, { store, signal });
+  const attempts = given.map(({ taskEvents: _, ...attempt }): ShardAttempt => attempt);
   requireOwnPlaces(job, attempts, store.url);
-  let { rowsOffered } = options;
+  let { rowsOffered, routedAtMicros } = options;
   if (rowsOffered === undefined && options.rowCount === undefined) {
-    rowsOffered = (await loadCounts(job, { store, signal }))?.rowsOffered;
-    if (rowsOffered === undefined) warnings.push(...uncountedWarning(attempts, spec.shardCount));
+    const counts = await loadCounts(job, { store, signal });
+    if (counts === null) warnings.push(...uncountedWarning(attempts, spec.shardCount));
+    else ({ rowsOffered, endedAtMicros: routedAtMicros } = counts);
   }
+  const events = new JobEvents(job, given, { ...options, routedAtMicros });
   const published = await publishAttempts(attempts, {
     ...{ store: fenced, runId, router, keyEncoding: spec.keyEncoding, backend, shardPrefix, dbPathTemplate },
     ...{ isVectorOnly: spec.vector?.isOnly, vectorMeta: jobVectorMeta(job, store) },
-    ...{ custom: job.custom, rowsOffered, expected, onConflict: options.onConflict },
+    ...{ custom: job.custom, rowsOffered, expected, onConflict: options.onConflict, startedMs: options.startedMs },
     ...{ validate: options.validate, manifestStore, onEvent: options.onEvent, signal, clock, removeLosers },
     async beforePublish(winners) {
       requireRowCount(winners, options.rowCount);
       await requireStored(winners, { store, runId, shardPrefix, backend, signal });
+      events.built(winners);
     },
   });
+  warnings.push(...events.published(published.winners));
   return { ...published, isRepeated: false, warnings };
 }
 

@@ -13,6 +13,8 @@ export interface WriteEventsOptions {
   readonly runId: string;
   /** Whether rows have vectors and no values: then the events `vector.write.…` come beside the others. */
   readonly isVectorOnly: boolean;
+  /** When the write began, on the clock's monotonic scale. Default: now. */
+  readonly startedMs?: number | undefined;
 }
 
 /** The events of one write. */
@@ -25,7 +27,7 @@ export class WriteEvents {
 
   constructor(options: WriteEventsOptions) {
     this.#options = options;
-    this.startedMs = options.clock.monotonicMs();
+    this.startedMs = options.startedMs ?? options.clock.monotonicMs();
     this.emit = guardedEventSink(options.onEvent);
   }
 

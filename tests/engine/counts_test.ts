@@ -81,7 +81,7 @@ test("parseCounts() names what is wrong", () => {
 
 test("routeStage() refuses numbers that are no task's, before it reads a row", async () => {
   const store = memoryStore();
-  for (const task of [-1, 1.5, NaN, 1e9]) {
+  for (const task of [-1, 1.5, NaN, 2 ** 53]) {
     await rejects(
       routed(newJob(), columnsOf(ROWS), { record: { store, task } }),
       /"task" as it must be a whole number/,
@@ -126,7 +126,7 @@ test("shardy worker route --task records, and shardy publish finds it", async ()
       const [args, message] of [
         [["route", ...job, "--task", "one"], /Invalid value for '--task'/],
         [["route", ...job, "--task", "-1"], /--task must be >= 0/],
-        [["route", ...job, "--task", "9999999999"], /task.* as it must be a whole number from 0 to 999999999/],
+        [["route", ...job, "--task", "9007199254740993"], /is not a valid integer/],
         [["build", ...job, "--task", "1"], /--task is for the stage route, and not for build/],
         [["route", ...job, "--attempt", "1"], /--attempt is for the stage build, and not for route/],
       ] as const

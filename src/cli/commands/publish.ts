@@ -2,13 +2,14 @@
  * `shardy publish [ATTEMPTS...]`: the end of a job.
  * @module
  */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { parseAttempts } from "../../engine/attempt_records.ts";
 import { parseCounts, type RoutedCounts, sumOfCounts } from "../../engine/count_records.ts";
 import { engineExitCode } from "../../engine/exit_codes.ts";
 import type { Job } from "../../engine/job.ts";
 import { publishJob } from "../../engine/publish_job.ts";
-import type { ShardAttempt } from "../../write/winners.ts";
+import type { TaskAttempt } from "../../engine/task_events.ts";
+import { logEvents } from "../../metrics/log.ts";
 import { CliError, messageOf } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { decodedText } from "../input.ts";
@@ -21,6 +22,7 @@ import {
   PRECONDITIONS_OPTION,
   preconditionsOption,
   repeated,
+  textOption,
 } from "../option_values.ts";
 import { judgesOf } from "../publish_options.ts";
 import { fieldLines } from "../result.ts";
@@ -53,6 +55,7 @@ export const publishCommand: CliCommand = {
       )
       .option("--on-conflict <action>", "fail (default), or replace what the others published")
       .option(...PRECONDITIONS_OPTION)
+      .option("--events <file>", "write metric events here, those of all tasks too, as lines of JSON")
       .option("--max-drift <ratio>", "publish only if at most this part of the rows came or went, such as 0.2")
       .option("--verify", "publish only if every byte of what was uploaded is right");
   },
@@ -67,8 +70,13 @@ async function run(context: CommandContext): Promise<number> {
   const job = await jobOf(context);
   const backend = jobBackend(job);
   const attempts = args.length === 0 ? undefined : await attemptsOf(context, job);
-  const rowsOffered = await countsOf(listOption(options, "--counts"), job);
-  const location = await context.locationAt(job.currentUrl);
+  const counts = await countsOf(listOption(options, "--counts"), job);
+  const eventsPath = textOption(options, "--events");
+  // What cannot be written to is found out before anything is published.
+  await writeEvents(eventsPath, "");
+  const lines: string[] = [];
+  const onEvent = eventsPath === undefined ? undefined : logEvents((line) => lines.push(`${line}\n`), { clock });
+  const location = await context.locationAt(job.currentUrl, onEvent);
   try {
     const store = requireObjectStore(location);
     const { pointerKey, manifestStore } = location;
@@ -80,7 +88,8 @@ async function run(context: CommandContext): Promise<number> {
       : await manifestStore.loadManifest(current.ref, { signal });
     const { validate } = judgesOf(options, { against, pointerKey });
     const published = await publishJob(job, {
-      ...{ store, backend, attempts, rowsOffered, rowCount, validate, onConflict, preconditions },
+      ...{ store, backend, attempts, rowCount, validate, onConflict, preconditions, onEvent },
+      ...{ rowsOffered: counts?.rowsOffered, routedAtMicros: counts?.endedAtMicros },
       ...{ pointerKey, manifestStore, signal, clock },
     });
     for (const warning of published.warnings) io.stderr(`Warning: ${warning}\n`);
@@ -96,12 +105,13 @@ async function run(context: CommandContext): Promise<number> {
     context.print({ fields, text: () => fieldLines(fields) });
     return 0;
   } finally {
+    await writeEvents(eventsPath, lines.join(""));
     await location[Symbol.asyncDispose]?.();
   }
 }
 
-async function attemptsOf({ args, io, signal }: CommandContext, job: Job): Promise<ShardAttempt[]> {
-  const attempts: ShardAttempt[] = [];
+async function attemptsOf({ args, io, signal }: CommandContext, job: Job): Promise<TaskAttempt[]> {
+  const attempts: TaskAttempt[] = [];
   for (const path of args) {
     const isStdin = path === "-";
     const text = isStdin ? (await Array.fromAsync(decodedText(io.stdin, signal))).join("") : await textOf(path);
@@ -111,11 +121,18 @@ async function attemptsOf({ args, io, signal }: CommandContext, job: Job): Promi
 }
 
 /** The sum of what the route stages have counted. */
-async function countsOf(paths: readonly string[], job: Job): Promise<ReadonlyMap<number, number> | undefined> {
+async function countsOf(paths: readonly string[], job: Job): Promise<RoutedCounts | undefined> {
   if (paths.length === 0) return undefined;
   const tasks: RoutedCounts[] = [];
   for (const path of paths) tasks.push(parseCounts(await textOf(path), { name: path, job }));
-  return sumOfCounts(tasks).rowsOffered;
+  return sumOfCounts(tasks);
+}
+
+async function writeEvents(path: string | undefined, text: string): Promise<void> {
+  if (path === undefined) return;
+  await writeFile(path, text).catch((cause) => {
+    throw new CliError(`Cannot write '${path}': ${messageOf(cause)}`, { cause });
+  });
 }
 
 async function textOf(path: string): Promise<string> {

@@ -8,6 +8,7 @@ import { buildStage } from "../../engine/build_stage.ts";
 import { renderCounts } from "../../engine/count_records.ts";
 import { engineExitCode } from "../../engine/exit_codes.ts";
 import type { Job } from "../../engine/job.ts";
+import { TaskEventLog } from "../../engine/task_events.ts";
 import { routeStage } from "../../engine/route_stage.ts";
 import type { ShardyfusionEvent } from "../../events.ts";
 import { CliError, UsageError } from "../cli_errors.ts";
@@ -114,17 +115,21 @@ async function build(
 ): Promise<number> {
   const { options, io, signal, clock } = context;
   const backend = jobBackend(job);
-  const location = await context.locationAt(job.currentUrl);
   const isQuiet = switchOption(options, "--quiet");
+  const eventLog = new TaskEventLog();
   const onEvent = ({ name, payload }: ShardyfusionEvent): void => {
     if (isQuiet || name === "write.batch_written") return;
     io.stderr(`${jsonText({ event: name, ...payload }, "line")}\n`);
   };
+  const location = await context.locationAt(job.currentUrl, (event) => {
+    eventLog.add(event);
+    onEvent(event);
+  });
   try {
     const store = requireObjectStore(location);
     const localRoot = textOption(options, "--local-root");
     const attempts = await buildStage(job, {
-      ...{ input, attempt, taskAttemptId, store, backend, localRoot, signal, clock, onEvent },
+      ...{ input, attempt, taskAttemptId, store, backend, localRoot, signal, clock, eventLog, onEvent },
     });
     for (const attempt of attempts) io.stdout(renderAttempt(job.runId, attempt));
     return 0;
