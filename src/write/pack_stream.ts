@@ -39,7 +39,7 @@ export interface RowReader<T> {
 }
 
 /** A chunk goes on when it has so many bytes, even within an array of rows. */
-const CHUNK_BYTES = 1 << 20;
+export const CHUNK_BYTES = 1 << 20;
 /** SQLite refuses larger rows. */
 const ROW_BYTES_MAX = 1_000_000_000;
 

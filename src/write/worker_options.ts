@@ -7,7 +7,11 @@ import type { Backend } from "../backends/backend.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { positiveInteger, wholeNumber } from "../options.ts";
 
-/** How much may be on its way to worker threads, and how long one may be silent; null: no limit. */
+/**
+ * How much may be on its way to worker threads, and how long one may be silent; null: no limit. When the limits are
+ * reached the source is asked for nothing more; what was read before and waits in front of them is 256 KiB for each
+ * worker, a batch that fills up for each shard, and 6 MiB of rows between the stages of the write.
+ */
 export interface WorkerBudget {
   /** To all workers together, in bytes. @default {268435456} 256 MiB */
   readonly bytesMax?: number | null | undefined;

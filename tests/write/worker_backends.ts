@@ -38,8 +38,12 @@ export function misbehavingBackend(options: Misbehaviour): Backend {
   };
 }
 
-/** Blocks its thread while it is being made, until the file `flag` is there: rows pile up meanwhile, or do not. */
+/**
+ * Blocks its thread while it is being made, until the file `flag` is there: rows pile up meanwhile, or do not. That it
+ * has begun says a file of the same name and `.stalled.…`.
+ */
 export function stallingBackend(options: Misbehaviour): Backend {
+  writeFileSync(`${options.flag}.stalled.${crypto.randomUUID()}`, "");
   const never = new Int32Array(new SharedArrayBuffer(4));
   for (let waits = 0; waits < 3000 && !existsSync(options.flag!); waits++) Atomics.wait(never, 0, 0, 10);
   return misbehavingBackend(options);

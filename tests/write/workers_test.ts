@@ -7,10 +7,13 @@ import { test, type TestContext } from "node:test";
 import { hashSharding, memoryStore, openSnapshot, writeSnapshot, type WriteSnapshotOptions } from "../../mod.ts";
 import { ConfigValidationError, ShardWriteError, StoreError } from "../../src/errors.ts";
 import { ManualClock } from "../../src/testing/manual_clock.ts";
+import { CHUNK_BYTES } from "../../src/write/pack_stream.ts";
+import { MESSAGE_BYTES } from "../../src/write/workers/worker_seat.ts";
 import { misbehavingBackend, type Misbehaviour } from "./worker_backends.ts";
 
 const ROWS = 20_000;
-const sharding = hashSharding({ shards: 7 });
+const SHARDS = 7;
+const sharding = hashSharding({ shards: SHARDS });
 
 function* numbers(count: number = ROWS): Generator<number> {
   // Every key once, in no order.
@@ -142,25 +145,38 @@ test("writeSnapshot() with workers: one that hangs is ended when it has been sil
   match(error.message, /gave no sign of life for 30 s and was terminated$/);
 });
 
-test("writeSnapshot() with workers: a slow one stops the source within the budgets", async (t) => {
-  const flag = join(await temporaryFolder(t), "flag");
-  const valueBytes = 1000;
-  const value = new Uint8Array(valueBytes);
+function shortTime(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
+test("writeSnapshot() with workers: a slow one stops the source within the budgets", { timeout: 60_000 }, async (t) => {
+  const folder = await temporaryFolder(t);
+  const flag = join(folder, "flag");
+  const value = new Uint8Array(1000);
+  const rowBytes = 8 + value.length;
+  const [rowCount, workers, bytesPerWorkerMax, batchBytes] = [12_000, 2, 1 << 20, 4 * rowBytes];
+  const stalled = Promise.withResolvers<void>();
   let taken = 0;
   let isReleased = false;
   async function* rows(): AsyncGenerator<number> {
-    for (const key of numbers(60_000)) {
-      if (++taken % 64 === 0 && !isReleased) await new Promise((resolve) => setTimeout(resolve));
+    for (const key of numbers(rowCount)) {
+      // The first array of 64 rows has batches for both workers, which start them, and no message yet. What they took
+      // between their start and their stall would not be under way any more.
+      if (++taken === 65) {
+        while ((await readdir(folder)).length < workers) await shortTime();
+        stalled.resolve();
+      } else if (taken % 64 === 0 && !isReleased) await shortTime();
       yield key;
     }
   }
   const writing = writeSnapshot(
     rows(),
     options({
-      ...{ workers: 2, value: () => value, backend: misbehavingBackend({ what: "stalls at first", flag }) },
-      ...{ workerBudget: { bytesPerWorkerMax: 1 << 20 }, batch: { bytesMax: 1 << 16 } },
+      ...{ workers, value: () => value, backend: misbehavingBackend({ what: "stalls at first", flag }) },
+      ...{ workerBudget: { bytesPerWorkerMax }, batch: { bytesMax: batchBytes } },
     }),
   );
+  await Promise.race([stalled.promise, writing]);
   let takenEarly = -1;
   while (takenEarly < taken) {
     takenEarly = taken;
@@ -169,11 +185,13 @@ test("writeSnapshot() with workers: a slow one stops the source within the budge
   isReleased = true;
   await writeFile(flag, "");
   await writing;
-  equal(taken, 60_000);
-  // Two workers' budgets, a message in the making for each, 7 open batches of twice their size, and the chunks that lie
-  // between the stages, which differ from run to run.
-  const boundBytes = 2 * (1 << 20) + 2 * (1 << 18) + 7 * 2 * (1 << 16) + 16 * (1 << 20);
-  ok(takenEarly * valueBytes < boundBytes, `${takenEarly} rows`);
+  equal(taken, rowCount);
+  // A message and a chunk may be exceeded by the batch, or the row, that fills it.
+  const chunk = CHUNK_BYTES + rowBytes;
+  const waiting = workers * (bytesPerWorkerMax + MESSAGE_BYTES + batchBytes) + SHARDS * batchBytes;
+  // Two arrays of rows to be packed, three chunks before the stages behind that, and the batches of a fourth.
+  const boundBytes = waiting + 6 * chunk;
+  ok(takenEarly * rowBytes <= boundBytes, `${takenEarly} rows`);
 });
 
 for (const when of ["while rows arrive", "while shards are built"]) {

@@ -14,7 +14,7 @@ import { WorkerLink } from "./worker_link.ts";
 import type { ThreadEnd, ThreadOptions } from "./worker_thread.ts";
 
 /** Batches are sent together up to this size, as a message costs as much as copying 100 KiB. */
-const MESSAGE_BYTES = 1 << 18;
+export const MESSAGE_BYTES = 1 << 18;
 const MESSAGE_BATCHES = 64;
 /** So many shards are named in a message; the error's `shardIds` has them all. */
 const NAMED_SHARDS_MAX = 100;
