@@ -71,7 +71,8 @@ export async function plannedVectors(
   }
   const space = { dim, metric };
   sharding.check(space);
-  const vectorOf = (row: Row): VectorEntry | null => vectorEntryOf(row, { ...fields, idColumn: undefined });
+  const vectorOf = (row: Row): VectorEntry | null =>
+    vectorEntryOf(row, { vectorColumn: column, idColumn: undefined, payload: undefined });
   const sample = await sampleFor(sharding, { trainPath, space, keyColumn, column, vectorOf, signal });
   const router = await sharding.routerFor(space, sample, signal);
   return { vector: { ...vector, sharding: jobVectorSharding(router) }, shardCount, router };

@@ -24,8 +24,14 @@ export interface JobRow {
   readonly index: number;
 }
 
+/** What of a job says how rows are read. */
+export type RowSpec = Pick<
+  JobSpec,
+  "keyColumn" | "keyEncoding" | "value" | "vector" | "sharding" | "shardIdColumn" | "shardCount"
+>;
+
 /** The columns that routing reads, but for the key. */
-export function routingColumnsOf({ sharding, vector }: JobSpec): readonly string[] {
+export function routingColumnsOf({ sharding, vector }: RowSpec): readonly string[] {
   const byVector = vector?.sharding ?? null;
   if (byVector !== null) return [byVector.strategy === "explicit" ? byVector.column : vector!.column];
   return sharding.strategy === "hash" ? [] : Object.keys(sharding.columns).filter((name) => name !== "key");
@@ -76,7 +82,7 @@ function namesIn(choice: JobSpec["value"]): readonly string[] {
 /** One record batch, read by the rules of a job. */
 export class JobBatch {
   readonly rowCount: number;
-  readonly #spec: JobSpec;
+  readonly #spec: RowSpec;
   readonly #columns: ReadonlyMap<string, Read>;
   readonly #key: Read;
   /** Of lists of floats without a null among them; undefined for other columns. */
@@ -84,7 +90,7 @@ export class JobBatch {
   readonly #render: (row: Readonly<Record<string, unknown>>) => string;
   readonly #valueNames: readonly string[];
 
-  constructor(arrow: Arrow, batch: RecordBatch, spec: JobSpec) {
+  constructor(arrow: Arrow, batch: RecordBatch, spec: RowSpec) {
     const { value, shardIdColumn } = spec;
     this.#spec = spec;
     this.rowCount = batch.numRows;

@@ -16,3 +16,11 @@ export { jobVectorSharding, storeJobVectors } from "./job_vectors.ts";
 export { type TaskAttempt, TaskEventLog, type TaskEvents } from "./task_events.ts";
 export { type PublishedJob, publishJob, type PublishJobOptions } from "./publish_job.ts";
 export { routeStage, type RouteStageOptions } from "./route_stage.ts";
+export {
+  type FoundValues,
+  mergedValues,
+  parseValues,
+  renderValues,
+  valuesStage,
+  type ValuesStageOptions,
+} from "./values_stage.ts";

@@ -58,7 +58,7 @@ test("shardy worker says which version is which, and refuses what is no job", as
   match(old.stderr, /SHARDY_JOB as it was planned by version 0\.0\.1 .* and this worker is version \d/);
   equal((await shardy(["worker", "build"], env("{"))).exitCode, 2);
   equal((await shardy(["worker", "build"])).exitCode, 2);
-  match((await shardy(["worker", "sort"])).stderr, /STAGE must be route or build/);
+  match((await shardy(["worker", "sort"])).stderr, /STAGE must be route, build or values/);
   const missing = await shardy(["worker", "build", "--job", "no-such-job.json"]);
   match(missing.stderr, /^Error: Cannot read 'no-such-job.json'/);
 });

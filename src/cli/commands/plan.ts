@@ -32,6 +32,7 @@ import {
 } from "../option_values.ts";
 import { declarePlanVectorOptions, type PlannedVectors, plannedVectors } from "../plan_vectors.ts";
 import { celShardingOf } from "../routing_columns.ts";
+import { withRoutingValues } from "../routing_values.ts";
 import { parseValueChoice } from "../row_shape.ts";
 
 const DAY_MS = 86_400_000;
@@ -62,7 +63,11 @@ export const planCommand: CliCommand = {
       .option("--single-shard", "everything in one shard, instead of --shards")
       .option("--cel-expr <expr>", "shard by a CEL expression, with --shards or --routing-values")
       .option("--cel-column <name:type>", "column that the expression sees, with its type; repeatable", repeated)
-      .option("--routing-values <json>", "array of all values of the expression, a shard for each")
+      .option(
+        "--routing-values <json>",
+        "array of all values of the expression, a shard for each; @FILE: what shardy worker values has found; repeatable",
+        repeated,
+      )
       .option("--cel-nul <rule>", "texts with a NUL in such columns: refuse (default), or cut them there")
       .option("--shard-id-column <name>", "column that tells each row's shard (shard_id)")
       .option("--batch-rows <n>", "rows of a batch in a worker (50000)")
@@ -86,7 +91,8 @@ export const planCommand: CliCommand = {
 };
 
 async function run(context: CommandContext): Promise<number> {
-  const { options, clock, io, signal } = context;
+  const { clock, io, signal } = context;
+  const options = await withRoutingValues(context.options).catch(asUsageError);
   const output = textOption(options, "--output");
   const vectors = await vectorsOf(options, signal);
   const location = await context.location();

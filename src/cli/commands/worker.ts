@@ -1,5 +1,5 @@
 /**
- * `shardy worker route|build [INPUT]`: what the tasks of an engine run.
+ * `shardy worker route|build|values [INPUT]`: what the tasks of an engine run.
  * @module
  */
 import { writeFile } from "node:fs/promises";
@@ -17,7 +17,8 @@ import { fileInput, type Input } from "../input.ts";
 import { JOB_OPTION, jobBackend, jobOf } from "../job_file.ts";
 import { jsonText } from "../json_text.ts";
 import { requireObjectStore } from "../location.ts";
-import { integerOption, switchOption, textOption } from "../option_values.ts";
+import { integerOption, listOption, switchOption, textOption } from "../option_values.ts";
+import { declareValuesOptions, VALUES_OPTIONS, valuesTask } from "../values_task.ts";
 
 /** One task of a job: Arrow comes in over stdin. */
 export const workerCommand: CliCommand = {
@@ -26,7 +27,8 @@ export const workerCommand: CliCommand = {
   summary: "Run one task of a job: route rows, or build shards",
   details:
     "The stage route adds the column of shards to a stream of Arrow, on stdout. The stage build takes the rows " +
-    "of one or more shards, uploads these, and prints a line of JSON for each; progress goes to stderr. Exit codes: " +
+    "of one or more shards, uploads these, and prints a line of JSON for each; progress goes to stderr. The stage " +
+    "values needs no job: it prints all that a CEL expression gives, for shardy plan --routing-values. Exit codes: " +
     "0; 2 when the job is wrong; 3 a row; 4 a row's shard; 6 when another task had the same attempt; 75 when it may " +
     "succeed later; 130 when interrupted; else 1.",
   examples: [
@@ -37,11 +39,12 @@ export const workerCommand: CliCommand = {
     ],
     ["worker build --job job.json --attempt 1 <shard.arrows >>attempts.jsonl", "the second try of a task"],
     ["worker build --job job.json --attempt next <shard.arrows >>attempts.jsonl", "for engines that count no tries"],
+    ["worker values --cel-expr region --cel-column region:string <part.arrows >values.jsonl", "before shardy plan"],
   ],
   readsSnapshot: false,
   exitCodeOf: engineExitCode,
   declare(command) {
-    command.argument("STAGE", "route or build")
+    command.argument("STAGE", "route, build or values")
       .argument("[INPUT]", "a stream or a file of Arrow; absent or -: stdin")
       .option(...JOB_OPTION)
       .option("--task <n>", "route: number of this task; records in the store how many rows went to each shard")
@@ -53,6 +56,7 @@ export const workerCommand: CliCommand = {
       .option("--task-attempt-id <n>", "build: the engine's number; of equal attempts the lowest wins")
       .option("--local-root <folder>", "build: folder for temporary files")
       .option("--quiet", "no progress on stderr");
+    declareValuesOptions(command);
   },
   run,
 };
@@ -66,24 +70,30 @@ interface Task {
 }
 
 /** Options that only one of the stages has. */
-const STAGE_OPTIONS = {
+const STAGE_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   route: ["--task", "--counts"],
   build: ["--attempt", "--task-attempt-id", "--local-root"],
-} as const;
+  values: VALUES_OPTIONS,
+};
 
 async function run(context: CommandContext): Promise<number> {
   const { args: [stage, path = "-"], options, io } = context;
-  if (stage !== "route" && stage !== "build") throw new UsageError("STAGE must be route or build");
-  const other = stage === "route" ? "build" : "route";
-  const wrong = STAGE_OPTIONS[other].find((flag) => textOption(options, flag) !== undefined);
-  if (wrong !== undefined) throw new UsageError(`${wrong} is for the stage ${other}, and not for ${stage}`);
+  if (stage !== "route" && stage !== "build" && stage !== "values") {
+    throw new UsageError("STAGE must be route, build or values");
+  }
+  for (const [other, flags] of Object.entries(STAGE_OPTIONS)) {
+    const wrong = flags.find((flag) => textOption(options, flag) !== undefined || listOption(options, flag).length > 0);
+    if (other === stage || wrong === undefined) continue;
+    throw new UsageError(`${wrong} is for the stage ${other}, and not for ${stage}`);
+  }
   const task = integerOption(options, "--task", 0);
   const attempt = textOption(options, "--attempt") === "next" ? "next" : integerOption(options, "--attempt", 0);
   const taskAttemptId = integerOption(options, "--task-attempt-id", 0);
-  const job = await jobOf(context);
+  const job = stage === "values" ? null : await jobOf(context);
   const input: Input = path === "-"
     ? { name: "stdin", bytes: io.stdin, fractionRead: () => null }
     : await fileInput(path);
+  if (job === null) return await valuesTask(context, input);
   return await (stage === "route" ? route : build)(context, job, { input, task, attempt, taskAttemptId });
 }
 
