@@ -4,10 +4,9 @@
  * @module
  */
 import { dumpJson, type JsonObject, type JsonValue, parseJson } from "../bytes/python_json.ts";
-import type { CelColumnType } from "../cel/compile_cel.ts";
 import { ConfigValidationError } from "../errors.ts";
 import { sortedTokens } from "../routing/cel_assigner.ts";
-import { celSharding } from "../routing/cel_sharding.ts";
+import { celSharding, type CelShardingOptions } from "../routing/cel_sharding.ts";
 import type { KeyEncoding } from "../routing/key.ts";
 import { isJsonObject } from "../snapshots/checked_fields.ts";
 import { type ArrowInput, loadArrow, openArrow } from "./arrow_input.ts";
@@ -21,7 +20,7 @@ export interface ValuesStageOptions {
   /** The expression, as for `celSharding(…)`. */
   readonly expr: string;
   /** Types of the columns that it may read. */
-  readonly columns: Readonly<Record<string, CelColumnType>>;
+  readonly columns: CelShardingOptions["columns"];
   /** What it does about a NUL in its columns. @default {"refuse"} */
   readonly nul?: "refuse" | "cut" | undefined;
   /** Where the expression reads `key`: the column of the keys, and how they will be stored. */

@@ -65,7 +65,7 @@ export const planCommand: CliCommand = {
       .option("--cel-column <name:type>", "column that the expression sees, with its type; repeatable", repeated)
       .option(
         "--routing-values <json>",
-        "array of all values of the expression, a shard for each; @FILE: what shardy worker values has found; repeatable",
+        "array of all values of the expression, a shard for each; @FILE: from shardy worker values; repeatable",
         repeated,
       )
       .option("--cel-nul <rule>", "texts with a NUL in such columns: refuse (default), or cut them there")
