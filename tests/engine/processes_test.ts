@@ -3,7 +3,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -12,6 +12,7 @@ import { hashSharding, openSnapshot, writeSnapshot } from "../../mod.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { withFolder } from "../cli/run_shardy.ts";
 import { arrowRowsIn, arrowStream, columnsOf } from "./arrow_tables.ts";
+import { filesBelow, shardFiles } from "./snapshot_files.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const command = [process.execPath, ..."deno" in process.versions ? ["run", "-A", "--no-check"] : [], main];
@@ -53,24 +54,6 @@ async function text(folder: string, args: string[], input: Uint8Array | string =
   const { code, stdout, stderr } = await run(folder, args, input);
   equal(code, 0, stderr);
   return new TextDecoder().decode(stdout);
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
-}
-
-/** Contents by path below the run; sidecars name the version of the file beside them, so that only they may differ. */
-async function shardFiles(folder: string): Promise<Map<string, Uint8Array | null>> {
-  const paths = await filesBelow(join(folder, "shards"));
-  return new Map(
-    await Promise.all(paths.map(async (path) =>
-      [
-        path.replace(/.*run_id=[^/]+\/(.*)attempt=\d+/, "$1"),
-        path.endsWith(".sidecar") ? null : await readFile(path),
-      ] as const
-    )),
-  );
 }
 
 async function checkAgainstOneProcess(folder: string): Promise<void> {
