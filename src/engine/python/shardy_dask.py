@@ -1,15 +1,15 @@
-"""Builds a snapshot from a Dask data frame: Dask moves the rows, `shardy` on its workers routes and builds.
+"""Builds a snapshot from a `dask.dataframe`: Dask moves the rows, `shardy` does the rest.
 
-    frame = dask.dataframe.read_parquet("s3://bucket/people/", dtype_backend="pyarrow")
-    job = shardy_task.plan("s3://bucket/snapshots/_CURRENT", key="id", key_encoding="u64be", value="body", shards=32)
-    print(shardy_dask.write_snapshot(frame, job))
+    job = plan("s3://bucket/people/_CURRENT", key="id", key_encoding="u64be", value="body", shards=64)
+    write_snapshot(dask.dataframe.read_parquet("s3://bucket/rows/", dtype_backend="pyarrow"), job)
 
-Or: python shardy_dask.py --job job.json --input s3://bucket/people/ --scheduler tcp://scheduler:8786
+As a command: python shardy_dask.py --job job.json --input s3://bucket/rows/ --scheduler tcp://scheduler:8786
 """
 
 import argparse
 import contextlib
 import json
+import sys
 import uuid
 
 import cloudpickle
@@ -21,13 +21,10 @@ import pyarrow as pa
 from dask.dataframe.dask_expr import new_collection
 from dask.dataframe.dask_expr._shuffle import Shuffle
 
-import shardy_task
-from shardy_task import Job, ShardyError
+from shardy_task import Job, ShardyError, build, pickle_by_value, plan, publish, publish_options, route, slices
 
-__all__ = ["write_snapshot"]
+__all__ = ["Job", "ShardyError", "main", "plan", "write_snapshot"]
 
-# Rows that are piped in one piece.
-BATCH_ROWS = 50_000
 # The column that Dask's shuffles take as the number of a partition, and do not hash.
 PARTITION_COLUMN = "_partitions"
 # Exit code of `shardy` for a row that cannot be stored.
@@ -37,36 +34,38 @@ PARTITIONS_AHEAD = 4
 
 
 def write_snapshot(
-    frame, job, *, client=None, schema=None, partitions=None, shuffle_method=None, retries=2, **publish_options
+    frame, job, *, client=None, schema=None, partitions=None, shuffle_method=None, retries=2, **options
 ):
-    """Builds and publishes; gives what `shardy publish` prints. Its options are taken by name: `verify=True`.
+    """Routes, shuffles, builds and publishes: gives what `shardy publish` prints.
 
-    frame: a dask.dataframe. Its index is not looked at. Of rows with one key the last one wins.
-    job: a Job, or what makes one: a path, its text, None for the variable SHARDY_JOB.
-    client: of a cluster; None: the current one, or threads of this process when there is none.
-    schema: types of Arrow by column, as a dict or a pyarrow.Schema, for columns of dtype object that hold neither the
-        key nor the value; all that have another dtype tell it themselves.
-    partitions: how many partitions build shards; shard n is built in partition n % partitions. Default: one for each.
-    shuffle_method: "p2p" (default on clusters) or "tasks" (for lists and structs, and without a cluster); "disk" does
-        not keep the order of rows with one key.
-    retries: how often the cluster runs a task again that has failed. Tasks whose machine is lost do not count.
+    A task builds the shards of one partition, whose rows are in its memory. Of rows with one key the last one wins, in
+    the order of the frame's partitions. Its index is not looked at.
+
+    job: a Job, or what it takes.
+    client: of the cluster; the current one, unless given. Where there is none, threads of this process do the work.
+    schema: types of columns with dtype object, as a dict of Arrow's types by name. Columns of keys, of vectors, and of
+        values that are stored as they are, need none.
+    partitions: that build, shard n in partition n % partitions; as many as shards, unless given.
+    shuffle_method: "p2p", for clusters, or "tasks", which takes lists and structs, too. "disk" mixes up rows with one
+        key.
+    retries: how often the cluster tries a task again that has failed, beside those whose machine got lost.
+    options: of `publish`, such as verify=True.
     """
     job = job if isinstance(job, Job) else Job(job)
+    pickle_by_value(cloudpickle, __name__)
     client = client or _current_client()
-    names = [name for name in frame.columns if _is_read(name, job)]
-    frame = frame[names]
+    # Without rows: whether the worker is there and takes this job, and which columns are missing.
+    build(job, pa.schema([(str(name), pa.null()) for name in frame.columns]), [])
+    wanted = {*job.columns("route", frame.columns), *job.columns("build", frame.columns)}
+    frame = frame[[name for name in frame.columns if name in wanted]]
     types = _arrow_schema(frame._meta, job, schema)
-    # Without rows: does the worker take this job, and are its columns there?
-    shardy_task.build(job, types, [])
-    shardy_task.pickle_by_value(cloudpickle, __name__)
     if job.shard_count == 1:
         lines, rows = _build_single(frame, job, types, client=client, retries=retries)
-        publish_options.setdefault("rows", rows)
-    else:
-        method = _shuffle_method(shuffle_method, types, client)
-        built = _built(frame, job, types, partitions=partitions or job.shard_count, method=method)
-        lines = list(_computed(built, client, retries))
-    return shardy_task.publish(job, lines, **publish_options)
+        return publish(job, lines, **{"rows": rows, **options})
+    method = _shuffle_method(shuffle_method, types, client)
+    built = _built(frame, job, types, partitions=partitions or job.shard_count, method=method)
+    lines = built.compute() if client is None else client.compute(built, retries=retries).result()
+    return publish(job, list(lines), **options)
 
 
 def _built(frame, job, types, *, partitions, method):
@@ -89,11 +88,13 @@ def _built(frame, job, types, *, partitions, method):
 
 
 def _route(part, number, *, job, types, partitions):
-    """The frame with its shards, and with the partitions that these go to; without what only routing reads."""
+    """The rows with their shards, and with the partitions that these go to; without what only routing reads."""
     table = _arrow(part, types, number)
-    batches = table.to_batches(max_chunksize=BATCH_ROWS)
-    with _located(number):
-        shards = [batch.column(job.shard_id_column) for batch in shardy_task.route(job, types, batches, task=number)]
+    shards = []
+    if table.num_rows > 0:
+        with _located(number):
+            batches = route(job, types, slices(table), task=number)
+            shards = [batch.column(job.shard_id_column) for batch in batches]
     shard_ids = pa.chunked_array(shards, pa.int32())
     table = table.select(job.columns("build", types.names)).append_column(job.shard_id_column, shard_ids)
     return _pandas(table).assign(**{PARTITION_COLUMN: shard_ids.to_numpy().astype(np.int64) % partitions})
@@ -101,13 +102,13 @@ def _route(part, number, *, job, types, partitions):
 
 def _build(part, number, *, job, types):
     """A line for each shard that was built."""
-    if len(part) == 0:
-        return pd.Series([], dtype=object)
-    table = pa.Table.from_pandas(part[types.names], schema=types, preserve_index=False)
-    if job.sort_columns:
-        table = table.sort_by([(name, "ascending") for name in job.sort_columns])
-    with _located(number):
-        lines = shardy_task.build(job, types, table.to_batches(max_chunksize=BATCH_ROWS))
+    lines = []
+    if len(part) > 0:
+        table = pa.Table.from_pandas(part[types.names], schema=types, preserve_index=False)
+        if job.sort_columns:
+            table = table.sort_by([(name, "ascending") for name in job.sort_columns])
+        with _located(number):
+            lines = build(job, types, slices(table))
     return pd.Series(lines, dtype=object)
 
 
@@ -121,15 +122,14 @@ def _build_single(frame, job, types, *, client, retries):
         plain = plain.sort_values(key, sort_function_kwargs={"kind": "stable"})
     if client is None:
         parts = [plain.partitions[at] for at in range(plain.npartitions)]
-        frames = _computed_ahead(parts)
-        return _stream(frames, job, types)
+        return _stream(_computed_ahead(parts), job, types)
     futures = client.compute(plain.to_delayed(), retries=retries)
     # By name, as the arguments of a task are in its memory all at once.
     name = f"shardy-{uuid.uuid4().hex}"
     client.publish_dataset(futures, name=name)
     try:
-        build = _Shipped(_stream_dataset, job=job, types=types, name=name)
-        return client.submit(build, None, retries=retries, pure=False).result()
+        task = _Shipped(_stream_dataset, job=job, types=types, name=name)
+        return client.submit(task, None, retries=retries, pure=False).result()
     finally:
         client.unpublish_dataset(name)
 
@@ -160,9 +160,9 @@ def _stream(frames, job, types):
         for frame in frames:
             table = pa.Table.from_pandas(frame[types.names], schema=types, preserve_index=False)
             rows += table.num_rows
-            yield from table.to_batches(max_chunksize=BATCH_ROWS)
+            yield from slices(table)
 
-    lines = shardy_task.build(job, types, batches())
+    lines = build(job, types, batches())
     return lines, rows
 
 
@@ -175,10 +175,6 @@ def _current_client():
         return None
 
 
-def _computed(built, client, retries):
-    return built.compute() if client is None else client.compute(built, retries=retries).result()
-
-
 def _shuffle_method(method, types, client):
     # Through the peer-to-peer shuffle, types that have no name for pandas do not come back.
     unnamed = [field.name for field in types if pa.types.is_nested(field.type)]
@@ -188,10 +184,6 @@ def _shuffle_method(method, types, client):
         return method
     wanted = dask.config.get("dataframe.shuffle.method", None) or ("tasks" if client is None else "p2p")
     return "tasks" if unnamed and wanted == "p2p" else wanted
-
-
-def _is_read(name, job):
-    return bool(job.columns("route", [name]) or job.columns("build", [name]))
 
 
 def _arrow_schema(meta, job, given):
@@ -276,7 +268,8 @@ def _located(number):
     try:
         yield
     except ShardyError as error:
-        raise ShardyError(f"{error.args[0]}, in partition {number}", error.exit_code) from None
+        error.args = (f"{error.args[0]} (partition {number})", error.exit_code)
+        raise
 
 
 class _Shipped:
@@ -301,35 +294,37 @@ class _Shipped:
         return self._token
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Builds and publishes the snapshot of a job from Parquet files.")
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="shardy_dask", description="Build a snapshot with Dask. Further options are those of shardy publish."
+    )
     parser.add_argument("--job", help="the job, as shardy plan writes it; default: SHARDY_JOB")
-    parser.add_argument("--input", required=True, help="file or folder of Parquet, where all workers find it")
-    parser.add_argument("--scheduler", help="address of a cluster's scheduler; default: threads of this process")
-    parser.add_argument("--partitions", type=int, help="partitions that build shards; default: one for each")
-    parser.add_argument("--shuffle-method", choices=["p2p", "tasks", "disk"])
-    parser.add_argument("--retries", type=int, default=2)
-    parser.add_argument("--verify", action="store_true", help="publish only if every byte that was uploaded is right")
-    parser.add_argument("--rows", type=int, help="how many rows there must be; default: as many as were routed")
-    args = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        client = None
-        if args.scheduler:
-            from distributed import Client
-
-            client = stack.enter_context(Client(args.scheduler))
-        published = write_snapshot(
-            dd.read_parquet(args.input, dtype_backend="pyarrow"),
-            args.job,
-            client=client,
-            partitions=args.partitions,
-            shuffle_method=args.shuffle_method,
-            retries=args.retries,
-            verify=args.verify,
-            rows=args.rows,
-        )
+    parser.add_argument("--input", action="append", required=True, help="file or folder of Parquet; repeatable")
+    parser.add_argument("--partitions", type=int, help="of the shuffle; default: as many as shards")
+    parser.add_argument("--worker", help="the program; default: SHARDY_WORKER, else shardy")
+    parser.add_argument("--scheduler", help="address of the cluster's; default: threads of this process")
+    known, others = parser.parse_known_args(arguments)
+    try:
+        job = Job(known.job, worker=known.worker)
+        with _cluster(known.scheduler) as client:
+            frame = dd.read_parquet(known.input, dtype_backend="pyarrow")
+            published = write_snapshot(
+                frame, job, client=client, partitions=known.partitions, **publish_options(others)
+            )
+    except ShardyError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
     print(json.dumps(published))
+    return 0
+
+
+def _cluster(address):
+    if address is None:
+        return contextlib.nullcontext()
+    from distributed import Client
+
+    return Client(address)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

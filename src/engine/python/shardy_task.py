@@ -132,6 +132,8 @@ def route(job, schema, batches, *, task=None):
     with _Worker(job, arguments) as worker:
         worker.feed(pa.schema([schema.field(name) for name in sent]), feed())
         for answer in worker.batches():
+            if answer.num_rows == 0:
+                continue  # What comes of a stream without batches.
             batch = pending.popleft()
             column = answer.column(answer.schema.get_field_index(job.shard_id_column))
             if len(column) != batch.num_rows:
