@@ -21,7 +21,7 @@ export function arrowStream(columns: Columns, rowsPerBatch = 1000): Uint8Array<A
 
 function vectorOf(name: string, values: readonly unknown[]): arrow.Vector {
   const sample = values.find((value) => value !== null);
-  if (name === "vector") {
+  if (name === "vector" || Array.isArray(sample)) {
     const type = new arrow.List(new arrow.Field("item", new arrow.Float32(), true));
     return arrow.vectorFromArray(values as number[][], type);
   }

@@ -2,10 +2,11 @@
 // and an independent checker of snapshot series in Python, named by SHARDYFUSION_JUDGE (a path to its script).
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { writeNpy } from "../../src/vector/npy.ts";
 import { type Outcome, shardy, withFolder } from "../cli/run_shardy.ts";
 import { arrowRowsIn, arrowStream, columnsOf } from "./arrow_tables.ts";
@@ -231,3 +232,37 @@ test("shardy plan refuses options about vectors that do not fit, and leaves noth
     }
     deepEqual(await readdir(folder), []);
   }));
+
+test("docs/engines.md: its commands about vectors and routing values", { timeout: 120_000 }, async (t) => {
+  if (process.platform === "win32") {
+    console.log("LEFT OUT: the commands of docs/engines.md, as they need a POSIX shell");
+    return t.skip("needs a POSIX shell");
+  }
+  await withFolder(async (folder) => {
+    const page = await readFile(new URL("../../docs/engines.md", import.meta.url), "utf8");
+    const script = [...page.matchAll(/^```sh\n(.*?)^```/gms)].map(([, text]) => text!)
+      .find((text) => text.includes("--train-file"))!;
+    const points = ROWS.map(({ id, vector, name }) => ({ id, at: vector, name }));
+    const parts = ROWS.map(({ id, region }) => ({ id, region, body: `in ${region}` }));
+    await writeFile(join(folder, "points.arrows"), arrowStream(columnsOf(points)));
+    await writeFile(join(folder, "sample.arrows"), arrowStream(columnsOf(points.slice(0, 100))));
+    await writeFile(join(folder, "part-0.arrows"), arrowStream(columnsOf(parts.slice(0, 2))));
+    await writeFile(join(folder, "part-1.arrows"), arrowStream(columnsOf(parts.slice(2))));
+    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+    const words = [process.execPath, ..."deno" in process.versions ? ["run", "-A", "--no-check"] : [], main];
+    await mkdir(join(folder, "bin"));
+    await writeFile(
+      join(folder, "bin", "shardy"),
+      `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(" ")} "$@"\n`,
+    );
+    await chmod(join(folder, "bin", "shardy"), 0o755);
+    const env = { ...process.env, PATH: `${join(folder, "bin")}:${process.env["PATH"]}` };
+    const { status, stderr } = spawnSync("sh", ["-e", "-c", script], { cwd: folder, env, encoding: "utf8" });
+    equal(status, 0, stderr);
+    const all = ["--probes", "3"];
+    const [hit] = await searched(join(folder, "points"), all) as { payload: string }[];
+    match(hit!.payload, /^row \d+$/);
+    const { spec } = JSON.parse(await readFile(join(folder, "regions.json"), "utf8"));
+    deepEqual(spec.sharding.routing_values, ["ap", "eu", "us"]);
+  });
+});
