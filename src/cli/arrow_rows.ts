@@ -3,7 +3,8 @@
  * @module
  */
 import type { RecordBatch } from "apache-arrow";
-import { type Arrow, columnReader, loadArrow, openArrow } from "../engine/arrow_input.ts";
+import { type Arrow, loadArrow, openArrow } from "../engine/arrow_input.ts";
+import { columnReader } from "../engine/column_readers.ts";
 import { type ColumnValue, columnValueOf, type Where } from "../engine/column_values.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { Input } from "./input.ts";
@@ -31,9 +32,9 @@ function rowsOf(
   batch: RecordBatch,
   { name, rowStart }: { name: string; rowStart: number },
 ): [Record<string, ColumnValue>, Where][] {
-  const columns = batch.schema.fields.map(({ name, type }, at) => ({
+  const columns = batch.schema.fields.map(({ name }, at) => ({
     name,
-    read: columnReader(arrow, type, batch.getChildAt(at)!),
+    read: columnReader(arrow, { name, column: batch.getChildAt(at)! }),
   }));
   return Array.from({ length: batch.numRows }, (_, index) => {
     const where: Where = () => `row ${rowStart + index + 1} of ${name}`;

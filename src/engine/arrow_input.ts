@@ -2,10 +2,11 @@
  * Record batches of Arrow's interprocess format, as they come in.
  * @module
  */
-import type { DataType, RecordBatch, Schema, Vector } from "apache-arrow";
+import type { RecordBatch, Schema } from "apache-arrow";
 import { ConfigValidationError, MissingLibraryError } from "../errors.ts";
 import { redacted } from "../redact.ts";
 import { decodeLz4Frame } from "./lz4_frame.ts";
+import { StreamFrame } from "./stream_frame.ts";
 
 /** The library, which is loaded when it is needed. */
 export type Arrow = typeof import("apache-arrow");
@@ -27,13 +28,6 @@ export interface ArrowBatches {
 const MAGIC = "ARROW1";
 /** The magic and its padding; then a file goes on as a stream does. */
 const MAGIC_BYTES = 8;
-/**
- * What a writer that is closed ends a stream with. The format lets writers leave it out, but then a stream whose writer
- * was killed between two batches looks whole.
- */
-const END_OF_STREAM: readonly number[] = [255, 255, 255, 255, 0, 0, 0, 0];
-const TAIL_BYTES = END_OF_STREAM.length;
-
 /** @throws {MissingLibraryError} when `apache-arrow` is not installed. */
 export async function loadArrow(): Promise<Arrow> {
   const name = "apache-arrow";
@@ -58,7 +52,9 @@ export async function openArrow(input: ArrowInput, signal: AbortSignal): Promise
     framed.cancel().catch(() => {});
     if (signal.aborted) return signal.reason;
     if (error instanceof ConfigValidationError) return error;
-    const reason = redacted(error instanceof Error ? error.message : String(error));
+    const said = framed.problem ?? (error instanceof Error ? error.message : String(error));
+    const advice = said.startsWith("Unrecognized type") ? ": cast such columns to plain ones" : "";
+    const reason = redacted(said + advice);
     return new ConfigValidationError(`Cannot read ${input.name} as Arrow: ${reason}`, "rows", { cause: error });
   };
   try {
@@ -92,36 +88,13 @@ async function* readBatches(
   }
 }
 
-/** Reads a column: what the library gives as bare numbers, and what is a time or a decimal fraction, becomes text. */
-export function columnReader({ DataType }: Arrow, type: DataType, column: Vector): (index: number) => unknown {
-  const get = column.get.bind(column) as (index: number) => unknown;
-  if (DataType.isTimestamp(type)) return withText(get, (value) => new Date(Number(value)).toISOString());
-  if (DataType.isDate(type)) return withText(get, (value) => new Date(Number(value)).toISOString().slice(0, 10));
-  if (DataType.isDecimal(type)) return withText(get, (value) => decimalText(value as Uint32Array, type.scale));
-  return get;
-}
-
-function withText(get: (index: number) => unknown, textOf: (value: unknown) => string): (index: number) => unknown {
-  return (index) => {
-    const value = get(index);
-    return value === null || value === undefined ? null : textOf(value);
-  };
-}
-
-/** Words of 32 bits, the lowest first, in two's complement. */
-function decimalText(words: Uint32Array, scale: number): string {
-  const bits = words.length * 32;
-  const value = BigInt.asIntN(bits, words.reduceRight((sum, word) => (sum << 32n) | BigInt(word), 0n));
-  const digits = String(value < 0n ? -value : value).padStart(scale + 1, "0");
-  const sign = value < 0n ? "-" : "";
-  return scale <= 0 ? `${sign}${digits}` : `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-}
-
-/** The bytes of an input without the frame of a file, and whether that frame was whole. */
+/** The bytes of an input without the frame of a file, and whether they were whole. */
 class FramedBytes {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #frame = new StreamFrame();
   #isFile = false;
   #isEmpty = false;
+  #isAtEnd = false;
   /** The end of what was read so far. */
   #tail: Uint8Array = new Uint8Array(0);
 
@@ -143,16 +116,22 @@ class FramedBytes {
     }
     this.#isEmpty = head.byteLength === 0;
     this.#isFile = isMagic(head.subarray(0, MAGIC.length));
-    yield this.#isFile ? head.subarray(MAGIC_BYTES) : head;
-    for (let chunk = await this.#next(); chunk !== null; chunk = await this.#next()) yield chunk;
+    yield this.#framed(this.#isFile ? head.subarray(MAGIC_BYTES) : head);
+    for (let chunk = await this.#next(); chunk !== null; chunk = await this.#next()) yield this.#framed(chunk);
   }
 
   /** Reads what nobody asked for. @throws {RangeError} when it does not end as it must. */
   async finish(): Promise<void> {
-    while (await this.#next() !== null);
-    if (this.#isFile ? !isMagic(this.#tail.subarray(-MAGIC.length)) : !isEndOfStream(this.#tail)) {
-      throw new RangeError(`the ${this.#isFile ? "file" : "stream"} is cut short, or its writer was not closed`);
-    }
+    for (let chunk = await this.#next(); chunk !== null; chunk = await this.#next()) this.#framed(chunk);
+    const { problem } = this;
+    if (problem !== null) throw new RangeError(problem);
+  }
+
+  /** What is wrong with it as a whole, once its end was read; null: nothing. */
+  get problem(): string | null {
+    if (!this.#isAtEnd) return null;
+    if (!this.#isFile) return this.#frame.problem;
+    return isMagic(this.#tail) ? null : "the file is cut short, or its writer was not closed";
   }
 
   async cancel(): Promise<void> {
@@ -161,18 +140,22 @@ class FramedBytes {
 
   async #next(): Promise<Uint8Array | null> {
     const { value, done } = await this.#reader.read();
+    this.#isAtEnd ||= done;
     if (done) return null;
-    this.#tail = joined(this.#tail, value.subarray(-TAIL_BYTES)).slice(-TAIL_BYTES);
+    this.#tail = joined(this.#tail, value.subarray(-MAGIC.length)).slice(-MAGIC.length);
     return value;
+  }
+
+  #framed(chunk: Uint8Array): Uint8Array {
+    if (this.#isFile) return chunk;
+    this.#frame.push(chunk);
+    if (this.#frame.hasOtherSchema) throw new RangeError(this.#frame.problem!);
+    return chunk;
   }
 }
 
 function isMagic(bytes: Uint8Array): boolean {
   return new TextDecoder().decode(bytes) === MAGIC;
-}
-
-function isEndOfStream(bytes: Uint8Array): boolean {
-  return bytes.byteLength === TAIL_BYTES && END_OF_STREAM.every((byte, at) => bytes[at] === byte);
 }
 
 function joined(one: Uint8Array, other: Uint8Array): Uint8Array {

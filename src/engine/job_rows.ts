@@ -11,12 +11,11 @@ import type { Key, KeyEncoding } from "../routing/key.ts";
 import type { RoutingColumns } from "../routing/router.ts";
 import type { VectorEntry, VectorId } from "../vector/vector_cell.ts";
 import { jsonValue } from "../write/values.ts";
-import { type Arrow, columnReader } from "./arrow_input.ts";
+import type { Arrow } from "./arrow_input.ts";
+import { columnReader, exactReader, OtherValue, type Read } from "./column_readers.ts";
 import { type ColumnValue, columnValueOf, jsonRowOf } from "./column_values.ts";
 import type { JobSpec } from "./job.ts";
 import type { JobVector } from "./job_vector.ts";
-
-type Read = (index: number) => unknown;
 
 /** One row: a place in a batch. */
 export interface JobRow {
@@ -85,6 +84,8 @@ export class JobBatch {
   readonly #spec: RowSpec;
   readonly #columns: ReadonlyMap<string, Read>;
   readonly #key: Read;
+  /** The column that is stored as it is; undefined: there is none. */
+  readonly #stored: Read | undefined;
   /** Of lists of floats without a null among them; undefined for other columns. */
   readonly #numbers: ((index: number) => Float32Array | Float64Array | null) | undefined;
   readonly #render: (row: Readonly<Record<string, unknown>>) => string;
@@ -95,9 +96,16 @@ export class JobBatch {
     this.#spec = spec;
     this.rowCount = batch.numRows;
     this.#columns = new Map(
-      batch.schema.fields.map(({ name, type }, at) => [name, columnReader(arrow, type, batch.getChildAt(at)!)]),
+      batch.schema.fields.map(({ name }, at) => [name, columnReader(arrow, { name, column: batch.getChildAt(at)! })]),
     );
-    this.#key = this.#columns.get(spec.keyColumn)!;
+    const exact = (name: string, textAsBytes: boolean): Read =>
+      exactReader(arrow, { name, column: batch.getChild(name)! }, { textAsBytes });
+    // Expressions and searches see keys as what they are; all else goes by their bytes.
+    const isHashed = spec.sharding.strategy === "hash" && spec.vector === null;
+    this.#key = exact(spec.keyColumn, isHashed && (spec.keyEncoding === "utf8" || spec.keyEncoding === "raw"));
+    if (value !== null && "column" in value && batch.getChild(value.column) !== null) {
+      this.#stored = exact(value.column, true);
+    }
     this.#numbers = spec.vector === null ? undefined : floatsReader(arrow, batch, spec.vector.column);
     this.#valueNames = value === null
       ? [...this.#columns.keys()].filter((name) => name !== shardIdColumn)
@@ -116,7 +124,7 @@ export class JobBatch {
   /** @throws {ConfigValidationError} naming the column, for null, and NaN where values are JSON. */
   value(index: number): string | Uint8Array {
     const { value } = this.#spec;
-    if (value !== null && "column" in value) return storedValue(this.#columns.get(value.column)!(index), value.column);
+    if (value !== null && "column" in value) return storedValue(this.#stored!(index), value.column);
     const row: Record<string, ColumnValue> = {};
     for (const name of this.#valueNames) row[name] = this.#plain(name, index);
     return this.#render(jsonRowOf(row));
@@ -217,8 +225,7 @@ const INTEGER_MAX = { u64be: 2n ** 63n - 1n, u32be: 2n ** 32n - 1n } as const;
 
 function checkedKey(value: unknown, column: string, encoding: KeyEncoding): Key {
   if (encoding === "u64be" || encoding === "u32be") {
-    const isWhole = typeof value === "bigint" || Number.isSafeInteger(value);
-    if (isWhole && (value as number | bigint) >= 0 && (value as number | bigint) <= INTEGER_MAX[encoding]) {
+    if (typeof value === "number" ? isKeyNumber(value, encoding) : isKeyBigint(value, encoding)) {
       return value as number | bigint;
     }
     const max = encoding === "u64be" ? "2^63 - 1" : "2^32 - 1";
@@ -227,6 +234,14 @@ function checkedKey(value: unknown, column: string, encoding: KeyEncoding): Key 
   if (typeof value === "string" && value.isWellFormed()) return value;
   if (value instanceof Uint8Array) return value;
   throw wrongKey(value, column, `text or bytes, for encoding ${encoding}`);
+}
+
+function isKeyNumber(value: number, encoding: "u64be" | "u32be"): boolean {
+  return Number.isSafeInteger(value) && value >= 0 && (encoding === "u64be" || value <= 0xffff_ffff);
+}
+
+function isKeyBigint(value: unknown, encoding: "u64be" | "u32be"): boolean {
+  return typeof value === "bigint" && value >= 0n && value <= INTEGER_MAX[encoding];
 }
 
 function wrongKey(value: unknown, column: string, expected: string): ConfigValidationError {
@@ -248,5 +263,6 @@ function storedValue(value: unknown, column: string): string | Uint8Array {
 
 function shownValue(value: unknown): string {
   if (value === undefined) return "null";
+  if (value instanceof OtherValue) return `of type ${value.type}, which has to be cast before`;
   return typeof value === "bigint" ? String(value) : shown(value);
 }
