@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ManualClock } from "../../src/testing/manual_clock.ts";
 import { writeNpy } from "../../src/vector/npy.ts";
 import { type Outcome, shardy, withFolder } from "../cli/run_shardy.ts";
 import { arrowRowsIn, arrowStream, columnsOf } from "./arrow_tables.ts";
@@ -193,6 +194,36 @@ test("P9 shardy plan takes centroids, and vectors to train with, from files of N
     ]);
     const [meta] = (await filesOf(place)).values();
     deepEqual([...new Float32Array(meta!.buffer.slice(meta!.byteLength - 24))].sort(), [0, 0, 0.5, 8.5, 9, 9]);
+  }));
+
+test("shardy plan: its hyperplanes stay as long as the run's lease, and go with the run", () =>
+  withFolder(async (folder) => {
+    const place = ["--current-url", join(folder, "_CURRENT")];
+    const clock = new ManualClock(Date.UTC(2026, 10, 22) * 1000);
+    const sharding = ["--sharding", "lsh", "--shards", "2", "--lease", "2d"];
+    const plan = async (runId: string) =>
+      await shardy([...place, "plan", ...KEY, ...VECTOR, ...sharding, "--run-id", runId], { clock });
+    const hyperplanes = async () => (await readdir(join(folder, "vector_meta"))).sort();
+    const cleanUp = async () => await ok0([...place, "cleanup", "--include-old-runs"], { clock });
+    const published = await plan("published");
+    const job = { env: { "SHARDY_JOB": published.stdout }, clock };
+    await ok0(["worker", "build", "--quiet"], { ...job, input: INPUT });
+    await ok0(["publish"], job);
+    const left = await plan("left");
+    equal(left.exitCode, 0, left.stderr);
+    const again = await plan("left");
+    equal(again.exitCode, 1);
+    match(again.stderr, /hyperplanes\.npy/);
+    clock.advance(86_400_000);
+    await cleanUp();
+    deepEqual(await hyperplanes(), ["run_id=left", "run_id=published"]);
+    clock.advance(2 * 86_400_000);
+    await cleanUp();
+    deepEqual(await hyperplanes(), ["run_id=published"]);
+    const late = { env: { "SHARDY_JOB": left.stdout }, clock, input: INPUT };
+    const gone = await shardy(["worker", "build"], late);
+    deepEqual([gone.exitCode, /hyperplanes.npy is not in the store: plan it again/.test(gone.stderr)], [2, true]);
+    await ok0([...place, "search", "--top-k", "1", "--", "0,1,2"]);
   }));
 
 test("shardy plan refuses options about vectors that do not fit, and leaves nothing behind", () =>

@@ -2,6 +2,7 @@
 // manifest, and the results of searches.
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
+import * as arrow from "apache-arrow";
 import {
   celSharding,
   clusterSharding,
@@ -248,6 +249,34 @@ test("routeStage() and buildStage() name rows whose vectors are none, and shards
     buildStage(job, { store, backend, input: inputOf(moved) }),
     exitsWith("wrongShard", /column "shard_id" says, as column "vector" belongs to shard \d/, ShardAssignmentError),
   );
+});
+
+test("routeStage() reads lists of any numbers, of one length or not, in batches that are parts of others", async () => {
+  const store = memoryStore();
+  const job = await planned(caseOf("cluster"), store);
+  const { rows: expected } = await routed(job, store);
+  const item = (type: arrow.DataType) => new arrow.Field("item", type, true);
+  const whole = ROWS.map(({ vector }) => vector.map((number) => Math.round(number * 100)));
+  const { rows: expectedWhole } = await routed(job, store, ROWS.map((row, at) => ({ ...row, vector: whole[at]! })));
+  const types: [type: arrow.DataType, vectors: readonly unknown[], expected: typeof expected][] = [
+    [new arrow.FixedSizeList(4, item(new arrow.Float32())), ROWS.map(({ vector }) => vector), expected],
+    [new arrow.FixedSizeList(4, item(new arrow.Float64())), ROWS.map(({ vector }) => vector), expected],
+    [new arrow.List(item(new arrow.Float64())), ROWS.map(({ vector }) => vector), expected],
+    [new arrow.List(item(new arrow.Int32())), whole, expectedWhole],
+    [new arrow.List(item(new arrow.Int64())), whole.map((vector) => vector.map(BigInt)), expectedWhole],
+  ];
+  for (const [type, vectors, wanted] of types) {
+    const table = new arrow.Table({
+      id: arrow.vectorFromArray(ROWS.map(({ id }) => id), new arrow.Int64()),
+      vector: arrow.vectorFromArray(vectors, type),
+    });
+    const bytes = new Uint8Array(arrow.tableToIPC(table.slice(100, 350), "stream"));
+    const pieces: Uint8Array<ArrayBuffer>[] = [];
+    const write = (piece: Uint8Array): Promise<void> => Promise.resolve(void pieces.push(new Uint8Array(piece)));
+    await routeStage(job, { input: { name: "stdin", bytes: streamOf(bytes) }, write, store });
+    const rows = arrowRowsIn(new Uint8Array(await new Blob(pieces).arrayBuffer()));
+    deepEqual(rows.map((row) => row["shard_id"]), wanted.slice(100, 350).map((row) => row["shard_id"]));
+  }
 });
 
 test("routeStage() refuses centroids that are gone, or others than the job's", async () => {

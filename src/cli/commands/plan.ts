@@ -94,9 +94,9 @@ async function run(context: CommandContext): Promise<number> {
   const { clock, io, signal } = context;
   const options = await withRoutingValues(context.options).catch(asUsageError);
   const output = textOption(options, "--output");
-  const vectors = await vectorsOf(options, signal);
   const location = await context.location();
   const store = requireObjectStore(location);
+  const vectors = await vectorsOf(options, signal);
   const draft: Job = {
     ...{ format: JOB_FORMAT, packageVersion: PACKAGE_VERSION },
     runId: textOption(options, "--run-id") ?? newHexId(),
@@ -160,8 +160,8 @@ function asUsageError(error: unknown): never {
 }
 
 async function vectorsOf(options: OptionTexts, signal: AbortSignal): Promise<PlannedVectors | null> {
-  const keyColumn = textOption(options, "--key");
-  if (keyColumn === undefined) throw new UsageError("Missing option '--key'.");
+  // Before centroids are trained.
+  const { keyColumn } = keysOf(options);
   const vectors = await plannedVectors(options, { keyColumn, signal }).catch(asUsageError);
   if (!vectors?.vector.isOnly) return vectors;
   for (const flag of ["--backend", "--value"]) {
@@ -170,11 +170,16 @@ async function vectorsOf(options: OptionTexts, signal: AbortSignal): Promise<Pla
   return vectors;
 }
 
-function specOf(options: OptionTexts, vectors: PlannedVectors | null): JobSpec {
+function keysOf(options: OptionTexts): Pick<JobSpec, "keyColumn" | "keyEncoding"> {
   const keyColumn = textOption(options, "--key");
   const keyEncoding = choiceOption(options, "--key-encoding", keyEncodings);
   if (keyColumn === undefined) throw new UsageError("Missing option '--key'.");
   if (keyEncoding === undefined) throw new UsageError("Missing option '--key-encoding'.");
+  return { keyColumn, keyEncoding };
+}
+
+function specOf(options: OptionTexts, vectors: PlannedVectors | null): JobSpec {
+  const { keyColumn, keyEncoding } = keysOf(options);
   const value = parseValueChoice(textOption(options, "--value"));
   const retriesMax = integerOption(options, "--retries", 0) ?? 0;
   const rowsPerSecond = numberOption(options, "--rows-per-second");
