@@ -8,7 +8,7 @@ import { checkSnapshot, type EngineRow, findEngine, REPEATED_ROWS, runScenarios 
 const jsonOf = { value: jsonValue(["name", "region", "large", "count"]) };
 
 test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and words for rows that it refuses", {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const python = findEngine("the shim for Dask", ["dask.dataframe", "distributed", "pyarrow"]);
   if (python === null) return t.skip("there is no Dask");
@@ -24,6 +24,7 @@ test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and w
     await checkSnapshot(run, "p2p", repeated);
     await checkSnapshot(run, "tasks", texts);
     await checkSnapshot(run, "single, sorted", single);
+    await checkSnapshot(run, "single, killed", single);
     await checkSnapshot(run, "cel", { folder, sharding: cel, columns: ({ region }: EngineRow) => ({ region }) });
     await checkSnapshot(run, "given type", { folder, ...jsonOf });
     await checkSnapshot(run, "command line", { folder });

@@ -39,10 +39,10 @@ export interface EngineRow extends Record<string, unknown> {
 
 /** 20,000 rows, each with keys of its own. */
 export const ROWS: readonly EngineRow[] = Array.from({ length: 20_000 }, (_, row) => rowOf(row, (row * 7919) % 20_000));
-/** The same with every key twice: of these the last wins. */
+/** The same with every key four times, near and far: of these the last wins. */
 export const REPEATED_ROWS: readonly EngineRow[] = Array.from(
   { length: 20_000 },
-  (_, row) => rowOf(row, (row * 7919) % 10_000),
+  (_, row) => rowOf(row, (Math.floor(row / 2) * 7919) % 5000),
 );
 
 function rowOf(row: number, id: number): EngineRow {
@@ -87,7 +87,7 @@ export interface ScenarioRun {
  */
 export async function runScenarios(
   name: string,
-  { python, folder, timeoutMs = 240_000 }: { python: string; folder: string; timeoutMs?: number },
+  { python, folder, timeoutMs = 540_000 }: { python: string; folder: string; timeoutMs?: number },
 ): Promise<ScenarioRun> {
   await writeFile(join(folder, "rows.arrows"), arrowStream(columnsOf(ROWS)));
   await writeFile(join(folder, "repeated.arrows"), arrowStream(columnsOf(REPEATED_ROWS)));

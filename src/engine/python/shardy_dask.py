@@ -79,7 +79,9 @@ def _built(frame, job, types, *, partitions, method):
         enforce_metadata=False,
     )
     # What DataFrame.sort_values is made of, too; DataFrame.shuffle would hash the numbers of the partitions.
-    shuffled = new_collection(Shuffle(routed.expr, PARTITION_COLUMN, partitions, True, method, None))
+    shuffled = new_collection(
+        Shuffle(routed.expr, PARTITION_COLUMN, npartitions_out=partitions, ignore_index=True, method=method)
+    )
     return shuffled.map_partitions(
         _Shipped(_build, job=job, types=routed_types),
         meta=pd.Series([], dtype=object),
@@ -176,23 +178,33 @@ def _current_client():
 
 
 def _shuffle_method(method, types, client):
-    # Through the peer-to-peer shuffle, types that have no name for pandas do not come back.
-    unnamed = [field.name for field in types if pa.types.is_nested(field.type)]
+    # The peer-to-peer shuffle asks pandas for types by their names, and lists and structs have none.
+    unnamed = [field.name for field in types if not _has_name(field.type)]
     if method == "p2p" and unnamed:
-        raise ShardyError(f'Cannot shuffle column "{unnamed[0]}" by p2p, as it holds lists or structs: take "tasks"', 2)
+        raise ShardyError(f'Cannot shuffle column "{unnamed[0]}" by p2p as its type has no name for pandas: take tasks', 2)
     if method is not None:
         return method
     wanted = dask.config.get("dataframe.shuffle.method", None) or ("tasks" if client is None else "p2p")
     return "tasks" if unnamed and wanted == "p2p" else wanted
 
 
+def _has_name(type):
+    try:
+        return pd.api.types.pandas_dtype(str(pd.ArrowDtype(type))) == pd.ArrowDtype(type)
+    except (TypeError, NotImplementedError):
+        return False
+
+
 def _arrow_schema(meta, job, given):
     """The same types for all partitions, of which some may be empty or have nothing but nulls."""
-    given = {} if given is None else {name: pa.schema(given).field(name).type for name in pa.schema(given).names}
+    given = {field.name: field.type for field in pa.schema(given or [])}
     for name in meta.columns:
         if not isinstance(name, str) or name in (PARTITION_COLUMN, job.shard_id_column):
             raise ShardyError(f"Cannot send column {name!r}: rename it, as names are texts and this one is taken", 2)
-    return pa.schema([pa.field(name, given.get(name) or _arrow_type(meta[name], job)) for name in meta.columns])
+    # Partitions may have more text than 32 bits can count.
+    large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    types = {name: given.get(name) or _arrow_type(meta[name], job) for name in meta.columns}
+    return pa.schema({name: large.get(type, type) for name, type in types.items()})
 
 
 def _arrow_type(column, job):

@@ -1,8 +1,6 @@
 """Dask's scenarios, on a cluster of two processes."""
 
 import json
-import os
-import shlex
 import subprocess
 import sys
 
@@ -71,6 +69,10 @@ def main():
         }
         scenarios.run("cel", lambda: write("cel", frame_of(rows), plan=cel, partitions=2))
 
+        killed = scenarios.troubled("single, killed", "build-killed")
+        scenarios.run(
+            "single, killed", lambda: write("single, killed", frame_of(repeated), plan=single, worker=killed)
+        )
         for trouble in ("route-killed", "build-killed", "build-node-lost", "build-twice"):
 
             def run(trouble=trouble):
