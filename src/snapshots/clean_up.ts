@@ -22,12 +22,12 @@ import {
   type RemovedRun,
   type RemovedUpload,
 } from "./clean_up_plan.ts";
-import { checkSegment, MANIFESTS_PREFIX } from "./layout.ts";
+import { checkSegment, MANIFESTS_PREFIX, runOfKey } from "./layout.ts";
 import type { ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { fencedStore, type PreconditionPolicy, preconditionPolicy } from "./preconditions.ts";
 import { announceRemoval, fencePointer, isThere, type Removal } from "./removals.ts";
-import { runOfKey, SeriesSurveyor } from "./series_survey.ts";
+import { SeriesSurveyor } from "./series_survey.ts";
 
 export type {
   KeepReason,

@@ -4,14 +4,14 @@
  */
 import type { ObjectStore, OpenUpload } from "../stores/store.ts";
 import type { ManifestRef } from "./manifest.ts";
-import { parseManifestFolder } from "./layout.ts";
+import { parseManifestFolder, runOfKey } from "./layout.ts";
+import { livePins } from "./pins.ts";
 import { folderOfRef, type Removal } from "./removals.ts";
 import {
   type ListedManifest,
   type NamedShards,
   type RecordedRun,
   recordStamp,
-  runOfKey,
   type SeriesSurveyor,
   type Survey,
   VECTOR_META_PREFIX,
@@ -32,11 +32,12 @@ export interface KeptRun {
   /** Name of the run. */
   readonly runId: string;
   /**
-   * `referenced`: a kept manifest names its shards. `grace`: it gave a sign of life lately, or is running. `published
+   * `referenced`: a kept manifest names its shards. `pinned`: a pin holds it, for a manifest that the clean-up was not
+   * given. `grace`: it gave a sign of life lately, or is running. `published
    * elsewhere`: its manifest is in a manifest store that the clean-up was not given. `meanwhile`: it was given up while
    * the clean-up ran.
    */
-  readonly reason: "referenced" | "grace" | "unknown age" | "published elsewhere" | "meanwhile";
+  readonly reason: "referenced" | "pinned" | "grace" | "unknown age" | "published elsewhere" | "meanwhile";
 }
 
 /** How much lies under a prefix; null where it was not listed. */
@@ -164,9 +165,7 @@ function divide(
   },
 ): Division {
   const current = pointer && (folderOfRef(pointer.ref) ?? pointer.ref);
-  const pinned = new Set(
-    pins.filter(({ untilMicros }) => untilMicros === null || untilMicros > nowMicros).map(({ folder }) => folder),
-  );
+  const pinned = new Set(livePins(pins, nowMicros).map(({ folder }) => folder));
   const cutoffMicros = cutoffOf(rules, nowMicros);
   const replaced = new Map<string, number>();
   if (pointer !== null) {
@@ -212,16 +211,21 @@ class RunDecider {
   /** Attempts that kept manifests name. */
   readonly #attempts: ReadonlySet<string>;
   readonly #referenced: ReadonlySet<string>;
+  /** Runs that pins hold for manifests that are not among those found: which shards these name is not known. */
+  readonly #pinned: ReadonlySet<string>;
   /** Runs whose snapshots were removed, now or by a clean-up that did not end. */
   readonly #outdated: ReadonlySet<string>;
 
   constructor(surveyor: SeriesSurveyor, decision: Decision) {
-    const { survey: { pointer, removals, shardPrefix }, kept, removed, named } = decision;
+    const { survey: { pointer, removals, shardPrefix, manifests, pins }, kept, removed, named, nowMicros } = decision;
     this.#surveyor = surveyor;
     this.#decision = decision;
     this.#published = new Set([...kept.map(({ runId }) => runId), ...pointer === null ? [] : [pointer.runId]]);
     this.#attempts = new Set([...named.values()].flatMap(({ attempts }) => attempts));
     this.#referenced = new Set([...this.#attempts].flatMap((key) => runOfKey(key, shardPrefix) ?? []));
+    const known = new Set(manifests.map(({ folder }) => folder));
+    const unknown = livePins(pins, nowMicros).filter(({ folder }) => !known.has(folder));
+    this.#pinned = new Set(unknown.flatMap(({ runs }) => runs));
     const announced = removals.flatMap(({ folders }) => [...folders]);
     this.#outdated = new Set([
       ...removed.map(({ runId }) => runId),
@@ -236,8 +240,8 @@ class RunDecider {
     if (!rules.oldRuns) return { keptRuns, runs };
     for (const runId of [...new Set([...shardRuns, ...vectorRuns, ...records.keys()])].sort()) {
       if (this.#published.has(runId)) continue;
-      if (this.#referenced.has(runId)) {
-        keptRuns.push({ runId, reason: "referenced" });
+      if (this.#referenced.has(runId) || this.#pinned.has(runId)) {
+        keptRuns.push({ runId, reason: this.#referenced.has(runId) ? "referenced" : "pinned" });
         continue;
       }
       const { lastMicros, isElsewhere } = await this.#recordedRun(runId);
@@ -259,7 +263,8 @@ class RunDecider {
       : [...new Set([...this.#published, ...this.#referenced])].sort();
     const removed: RemovedAttempt[] = [];
     for (const runId of candidates) {
-      if (shardRuns.has(runId) && await this.#isAtRest(runId)) removed.push(...await this.#staleAttempts(runId));
+      if (!shardRuns.has(runId) || this.#pinned.has(runId)) continue;
+      if (await this.#isAtRest(runId)) removed.push(...await this.#staleAttempts(runId));
     }
     return removed;
   }

@@ -108,6 +108,12 @@ export function keyUnder(prefixUrl: string, ref: string): string | null {
   return isCleanPath(key) ? key : null;
 }
 
+/** The run in whose folder with shards an object lies; null when it lies elsewhere. */
+export function runOfKey(key: string, shardPrefix: string): string | null {
+  const start = `${shardPrefix}/run_id=`;
+  return key.startsWith(start) ? key.slice(start.length).split("/")[0]! : null;
+}
+
 /** Folder of one attempt at a shard, as a key without slash at the end. */
 export function attemptPrefix(layout: ShardLayout, { shardId, attempt }: { shardId: number; attempt: number }): string {
   const { shardPrefix, runId, dbPathTemplate } = layout;
@@ -159,12 +165,12 @@ export function checkSegment(segment: string, path: string): void {
  *
  * @throws {ConfigValidationError} when objects could not be named after it.
  */
-export function checkRunId(runId: string): void {
+export function checkRunId(runId: string, path: string = "runId"): void {
   if (!runId.includes("/") && isFitPath(runId)) return;
   throw new ConfigValidationError(
-    'Cannot use option "runId" as it must be a non-empty text other than "." and "..", without slashes, "?", "#" and ' +
+    `Cannot use option "${path}" as it must be a non-empty text other than "." and "..", without slashes, "?", "#" and ` +
       `control characters: current value is ${shown(runId)}`,
-    "runId",
+    path,
   );
 }
 

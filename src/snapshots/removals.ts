@@ -71,19 +71,22 @@ export async function loadRemovals(store: ObjectStore, request: RequestOptions):
 }
 
 /**
- * Refuses a manifest that a clean-up is removing.
+ * Refuses a manifest that a clean-up is removing, or the shards of one of its runs.
  *
+ * @param runs Those that the manifest needs, where it is kept elsewhere; else the manifest itself is announced.
  * @param purpose What errors say that cannot be done.
  * @throws {ReaderStateError} when an announcement names it.
  */
 export async function refuseIfRemoving(
   store: ObjectStore,
-  { ref, purpose }: { ref: string; purpose: string },
+  { ref, purpose, runs = [] }: { ref: string; purpose: string; runs?: readonly string[] | undefined },
   request: RequestOptions,
 ): Promise<void> {
   const folder = folderOfRef(ref);
-  if (folder === null) return;
-  const removal = (await loadRemovals(store, request)).find(({ folders }) => folders.has(folder));
+  if (folder === null && runs.length === 0) return;
+  const removal = (await loadRemovals(store, request)).find((announced) =>
+    announced.folders.has(folder ?? ref) || runs.some((runId) => announced.runs.has(runId))
+  );
   if (removal === undefined) return;
   throw new ReaderStateError(
     `Cannot ${purpose} "${ref}" as a clean-up is removing it, or was interrupted while it did: choose another ` +

@@ -6,7 +6,7 @@ import { parseStamp } from "../bytes/timestamps.ts";
 import type { Clock } from "../clock.ts";
 import { ManifestParseError, ObjectNotFoundError, StoreError } from "../errors.ts";
 import type { ObjectStore, OpenUpload, RequestOptions } from "../stores/store.ts";
-import { dbPath, joinUrl, keyUnder, MANIFESTS_PREFIX, parseManifestFolder } from "./layout.ts";
+import { dbPath, joinUrl, keyUnder, MANIFESTS_PREFIX, parseManifestFolder, runOfKey } from "./layout.ts";
 import type { Manifest, ManifestRef } from "./manifest.ts";
 import type { CurrentPointer, ManifestStore } from "./manifest_store.ts";
 import { objectManifestStore } from "./object_manifest_store.ts";
@@ -243,12 +243,6 @@ export class SeriesSurveyor {
     signal?.throwIfAborted();
     return signal === undefined ? {} : { signal };
   }
-}
-
-/** The run in whose folder an object lies. */
-export function runOfKey(key: string, shardPrefix: string): string | null {
-  const start = `${shardPrefix}/run_id=`;
-  return key.startsWith(start) ? key.slice(start.length).split("/")[0]! : null;
 }
 
 /** When the record of this name was created. */

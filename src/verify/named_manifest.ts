@@ -32,7 +32,7 @@ export async function loadNamedManifest(
   options: CheckedVerifyOptions,
   findings: Findings,
 ): Promise<NamedManifest> {
-  const { pointerKey, resolveStore, pin, signal } = options;
+  const { pointerKey, resolveStore, pin, signal, manifestStore } = options;
   let isElsewhere = false;
   const places = {
     pointerKey,
@@ -41,9 +41,11 @@ export async function loadNamedManifest(
       return resolveStore(url);
     }),
   };
-  const manifests = isObjectStore(store) ? objectManifestStore(store, places) : objectManifestReader(store, places);
+  const manifests = manifestStore ??
+    (isObjectStore(store) ? objectManifestStore(store, places) : objectManifestReader(store, places));
+  const pointerUrl = manifestStore === undefined ? joinUrl(store.url, pointerKey) : "the pointer of the manifest store";
   if (pin === undefined) {
-    const found = await loadCurrent(manifests, { store, pointerKey, signal }, findings);
+    const found = await loadCurrent(manifests, { store, pointerUrl, signal }, findings);
     return { ...found, store: isElsewhere ? null : store };
   }
   try {
@@ -57,11 +59,10 @@ export async function loadNamedManifest(
 
 async function loadCurrent(
   manifests: ManifestReader,
-  { store, pointerKey, signal }: { store: ReadableStore; pointerKey: string; signal: AbortSignal | undefined },
+  { store, pointerUrl, signal }: { store: ReadableStore; pointerUrl: string; signal: AbortSignal | undefined },
   findings: Findings,
 ): Promise<Omit<NamedManifest, "store">> {
-  const object = joinUrl(store.url, pointerKey);
-  const aboutPointer = { shardId: null, object, kind: "pointer" } as const;
+  const aboutPointer = { shardId: null, object: pointerUrl, kind: "pointer" } as const;
   const pointer = await manifests.loadCurrent({ signal }).catch((error) => {
     if (!(error instanceof ManifestParseError)) throw error;
     findings.add({ ...aboutPointer, message: error.message });

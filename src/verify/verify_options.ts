@@ -15,6 +15,7 @@ import {
   storeCheck,
 } from "../option_fields.ts";
 import type { SnapshotPin } from "../read/read_options.ts";
+import type { ManifestReader } from "../snapshots/manifest_store.ts";
 import type { ReadableStore } from "../stores/store.ts";
 
 /** How far a check has come. */
@@ -35,6 +36,8 @@ export interface VerifyOptions {
   readonly offset?: number | undefined;
   /** Its run. */
   readonly runId?: string | undefined;
+  /** Where manifests and the pointer are kept. Default: in the store. */
+  readonly manifestStore?: ManifestReader | undefined;
   /** Name of the pointer object. @default {"_CURRENT"} */
   readonly pointerKey?: string | undefined;
   /** Finds the store of shards and manifests that do not lie under the snapshot's own place, as for readers. */
@@ -67,6 +70,7 @@ const checks = {
   ref: optional(nonEmptyString),
   offset: optional(integerFrom(0)),
   runId: optional(nonEmptyString),
+  manifestStore: optional(objectOf("a manifest store", "loadCurrent", "loadManifest")),
   pointerKey: optional(nonEmptyString),
   resolveStore: optional(anyFunction),
   backend: optional(objectOf("a backend such as sqliteBackend()", "spec", "openShard")),

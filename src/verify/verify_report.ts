@@ -35,7 +35,7 @@ export type ProblemKind =
 export interface SnapshotProblem {
   /** Null for the pointer, the manifest, and what routes vectors. */
   readonly shardId: number | null;
-  /** URL of the object concerned. */
+  /** URL of the object concerned, or, in a manifest store, what it is called there. */
   readonly object: string;
   /** What is wrong. */
   readonly kind: ProblemKind;

@@ -6,10 +6,10 @@
 import type { Backend } from "../backends/backend.ts";
 import { ShardCoverageError } from "../errors.ts";
 import { isJsonObject } from "../snapshots/checked_fields.ts";
+import { runOfKey } from "../snapshots/layout.ts";
 import type { ShardEntry } from "../snapshots/manifest.ts";
 import { ownFields } from "../snapshots/manifest_digest.ts";
 import { loadRemovals } from "../snapshots/removals.ts";
-import { runOfKey } from "../snapshots/series_survey.ts";
 import type { ObjectStore } from "../stores/store.ts";
 
 /** Where the shards must be. */

@@ -17,6 +17,7 @@ import {
   preconditionsOption,
   switchOption,
 } from "../option_values.ts";
+import { manifestsAt } from "../snapshot_session.ts";
 
 /** Default of `--max-retries`. */
 const RETRIES_MAX = 3;
@@ -55,19 +56,23 @@ async function run(context: CommandContext): Promise<number> {
   const location = await context.location();
   const { pointerKey, manifestStore } = location;
   const store = requireObjectStore(location);
+  // Before anything is removed: in a series whose manifests are in a database all runs would be without a manifest.
+  if (await manifestsAt(location).loadCurrent({ signal }) === null) {
+    const hint = manifestStore === undefined ? `: no '${pointerKey}' found; is --manifest-store missing?` : "";
+    throw new CliError(`Cannot clean up '${store.url}' as nothing was published there${hint}`);
+  }
   const result = await retried(
     retriesMax,
     context,
     () => cleanUp(store, { ...rules, pointerKey, manifestStore, clock, signal }),
   );
-  if (result.current === null) {
-    throw new CliError(`Cannot clean up '${store.url}' as nothing was published there: no '${pointerKey}' found`);
-  }
   const isExplained = switchOption(options, "--explain");
+  const runId = result.current!.runId;
+  const text = (): string => [...lines(result, runId), ...isExplained ? explainedLines(result) : []].join("\n");
   context.print({
-    fields: { ...fieldsOf(result, result.current.runId), ...isExplained ? explanation(result) : {} },
-    text: () => [...lines(result, result.current!.runId), ...isExplained ? explainedLines(result) : []].join("\n"),
-    table: () => [...lines(result, result.current!.runId), ...isExplained ? explainedLines(result) : []].join("\n"),
+    fields: { ...fieldsOf(result, runId), ...isExplained ? explanation(result) : {} },
+    text,
+    table: text,
   });
   return 0;
 }

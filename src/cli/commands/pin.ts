@@ -3,7 +3,9 @@
  * @module
  */
 import { jsonStamp } from "../../bytes/timestamps.ts";
+import type { ManifestStore } from "../../snapshots/manifest_store.ts";
 import { pin, unpin } from "../../snapshots/pins.ts";
+import type { ObjectStore } from "../../stores/store.ts";
 import { CliError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { durationOption } from "../duration_text.ts";
@@ -46,35 +48,35 @@ async function runPin(context: CommandContext): Promise<number> {
   const { options, clock, signal } = context;
   const durationMs = durationOption(options, "--for");
   const note = textOption(options, "--note");
-  const { store, ref } = await target(context);
+  const { store, manifestStore, ref } = await target(context);
   const until = durationMs === undefined ? null : new Date(clock.nowMicros() / 1000 + durationMs);
-  const { untilMicros } = await pin(store, ref, { until, note, clock, signal });
+  const { untilMicros } = await pin(store, ref, { until, note, manifestStore, clock, signal });
   const fields = { op: "pin", ref, until: untilMicros === null ? null : jsonStamp(untilMicros) };
   context.print({ fields, text: () => fieldLines(fields) });
   return 0;
 }
 
 async function runUnpin(context: CommandContext): Promise<number> {
-  const { store, ref } = await target(context);
-  const fields = { op: "unpin", ref, removed: await unpin(store, ref, { signal: context.signal }) };
+  const { store, manifestStore, ref } = await target(context);
+  const fields = { op: "unpin", ref, removed: await unpin(store, ref, { manifestStore, signal: context.signal }) };
   context.print({ fields, text: () => fieldLines(fields) });
   return 0;
 }
 
+/** Pins lie in the store, wherever the manifest is. */
 async function target(
   context: CommandContext,
-): Promise<{ store: ReturnType<typeof requireObjectStore>; ref: string }> {
+): Promise<{ store: ObjectStore; manifestStore: ManifestStore | undefined; ref: string }> {
   const { signal } = context;
   const chosen = chosenSnapshot(context.options);
   const location = await context.location();
-  if (location.manifestStore !== undefined) {
-    throw new CliError("Cannot pin snapshots whose manifests are in a database: pins are for manifests in the store");
-  }
-  const store = requireObjectStore(location);
+  const { manifestStore, pointerKey } = location;
+  const place = { store: requireObjectStore(location), manifestStore };
   if (chosen !== undefined) {
-    return { store, ref: "ref" in chosen ? chosen.ref : await refAtOffset(location, chosen.offset, signal) };
+    return { ...place, ref: "ref" in chosen ? chosen.ref : await refAtOffset(location, chosen.offset, signal) };
   }
   const current = await manifestsAt(location).loadCurrent({ signal });
-  if (current !== null) return { store, ref: current.ref };
-  throw new CliError(`Nothing was published at '${store.url}': no '${location.pointerKey}' found`);
+  if (current !== null) return { ...place, ref: current.ref };
+  const where = manifestStore === undefined ? `at '${place.store.url}': no '${pointerKey}' found` : "to the database";
+  throw new CliError(`Nothing was published ${where}`);
 }

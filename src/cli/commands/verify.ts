@@ -6,7 +6,7 @@ import { ConfigValidationError } from "../../errors.ts";
 import { verifySnapshot } from "../../verify/verify_snapshot.ts";
 import type { VerifyProgress } from "../../verify/verify_options.ts";
 import type { SnapshotProblem, SnapshotReport } from "../../verify/verify_report.ts";
-import { CliError, UsageError } from "../cli_errors.ts";
+import { UsageError } from "../cli_errors.ts";
 import type { CliCommand, CommandContext } from "../command.ts";
 import { integerOption, listOption, repeated } from "../option_values.ts";
 import { count } from "../progress_line.ts";
@@ -36,16 +36,14 @@ async function run(context: CommandContext): Promise<number> {
   const chosen = chosenSnapshot(options);
   const shards = shardsOf(listOption(options, "--shard"));
   const location = await context.location();
-  const { store, pointerKey } = location;
-  if (location.manifestStore !== undefined) {
-    throw new CliError("Cannot verify snapshots whose manifests are in a database");
-  }
+  const { store, manifestStore, pointerKey } = location;
   const ref = chosen !== undefined && "offset" in chosen
     ? await refAtOffset(location, chosen.offset, signal)
     : chosen?.ref;
   const line = progressLine(context);
   try {
-    const report = await verifySnapshot(store, { ref, pointerKey, shards, signal, onProgress: line.show });
+    const place = { ref, manifestStore, pointerKey };
+    const report = await verifySnapshot(store, { ...place, shards, signal, onProgress: line.show });
     line.clear();
     print(context, report);
     return report.isSound ? 0 : 1;
