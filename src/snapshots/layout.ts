@@ -168,8 +168,8 @@ export function checkSegment(segment: string, path: string): void {
 export function checkRunId(runId: string, path: string = "runId"): void {
   if (!runId.includes("/") && isFitPath(runId)) return;
   throw new ConfigValidationError(
-    `Cannot use option "${path}" as it must be a non-empty text other than "." and "..", without slashes, "?", "#" and ` +
-      `control characters: current value is ${shown(runId)}`,
+    `Cannot use option "${path}" as it must be a non-empty text other than "." and "..", without slashes, "?", "#" ` +
+      `and control characters: current value is ${shown(runId)}`,
     path,
   );
 }

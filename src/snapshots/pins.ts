@@ -202,7 +202,7 @@ function contentOf(bytes: Uint8Array): Pick<FoundPin, "runs" | "untilMicros"> {
   };
 }
 
-/** Name of the folder of a manifest's pins: that of the manifest, or, of one that is kept elsewhere, what it is called. */
+/** Name of the folder of pins: that of the manifest, or, of one that is kept elsewhere, what it is called. */
 function folderOf(ref: string, manifestStore: ManifestReader | undefined): string {
   const folder = folderOfRef(ref);
   if (folder !== null) return folder;
