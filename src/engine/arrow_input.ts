@@ -23,6 +23,8 @@ export interface ArrowBatches {
   readonly schema: Schema | null;
   /** One batch is in memory at a time. */
   readonly batches: AsyncGenerator<RecordBatch, void, undefined>;
+  /** Lets go of the input, also while a batch is being waited for, which may never come. */
+  close(): void;
 }
 
 const MAGIC = "ARROW1";
@@ -40,16 +42,17 @@ export async function loadArrow(): Promise<Arrow> {
 
 /**
  * Reads streams, and files, which are streams with a frame around them. Batches have the size that whoever wrote them
- * chose. Go through `batches` to its end, or `return()` it.
+ * chose. Go through `batches` to its end, or `close()` it.
  *
  * @throws {ConfigValidationError} with path `rows`, also from `batches`, for what is no Arrow.
  */
 export async function openArrow(input: ArrowInput, signal: AbortSignal): Promise<ArrowBatches> {
   const arrow = await loadArrow();
   const framed = new FramedBytes(input.bytes, signal);
+  // Not awaited: a stdin on which nothing comes in may never answer.
+  const close = (): void => void framed.cancel().catch(() => {});
   const refused = (error: unknown): unknown => {
-    // Not awaited: a stdin on which nothing comes in may never answer.
-    framed.cancel().catch(() => {});
+    close();
     if (signal.aborted) return signal.reason;
     if (error instanceof ConfigValidationError) return error;
     const said = framed.problem ?? (error instanceof Error ? error.message : String(error));
@@ -61,10 +64,10 @@ export async function openArrow(input: ArrowInput, signal: AbortSignal): Promise
     const reader = await arrow.RecordBatchReader.from(framed);
     await reader.open();
     const schema = framed.isEmpty ? null : reader.schema;
-    return { schema, batches: readBatches(schema === null ? [] : reader, framed, { signal, refused }) };
+    return { schema, batches: readBatches(schema === null ? [] : reader, framed, { signal, refused }), close };
   } catch (error) {
     if (framed.isEmpty && !signal.aborted) {
-      return { schema: null, batches: readBatches([], framed, { signal, refused }) };
+      return { schema: null, batches: readBatches([], framed, { signal, refused }), close };
     }
     throw refused(error);
   }
@@ -116,8 +119,8 @@ class FramedBytes {
     }
     this.#isEmpty = head.byteLength === 0;
     this.#isFile = isMagic(head.subarray(0, MAGIC.length));
-    yield this.#framed(this.#isFile ? head.subarray(MAGIC_BYTES) : head);
-    for (let chunk = await this.#next(); chunk !== null; chunk = await this.#next()) yield this.#framed(chunk);
+    yield* inTwo(this.#framed(this.#isFile ? head.subarray(MAGIC_BYTES) : head));
+    for (let chunk = await this.#next(); chunk !== null; chunk = await this.#next()) yield* inTwo(this.#framed(chunk));
   }
 
   /** Reads what nobody asked for. @throws {RangeError} when it does not end as it must. */
@@ -152,6 +155,12 @@ class FramedBytes {
     if (this.#frame.hasOtherSchema) throw new RangeError(this.#frame.problem!);
     return chunk;
   }
+}
+
+/** Given a batch whole and nothing after it, the library waits for more before it hands it out. */
+function* inTwo(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
+  if (chunk.byteLength > 1) yield chunk.subarray(0, -1);
+  yield chunk.subarray(-1);
 }
 
 function isMagic(bytes: Uint8Array): boolean {

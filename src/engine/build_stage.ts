@@ -14,7 +14,6 @@ import type { ObjectStore } from "../stores/store.ts";
 import { RateLimiter } from "../token_bucket.ts";
 import { buildAttempts } from "../write/build_attempts.ts";
 import { DistinctKeysStream } from "../write/distinct_keys.ts";
-import { gather } from "../write/gather.ts";
 import { PackStream, type RowReader } from "../write/pack_stream.ts";
 import { RateLimitStream } from "../write/rate_limit_stream.ts";
 import { RouteStream } from "../write/route_stream.ts";
@@ -82,7 +81,7 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
   };
   const router = await openJobRouter(job, { store, signal });
   const arrow = await loadArrow();
-  const { schema, batches } = await openArrow(input, signal);
+  const { schema, batches, close } = await openArrow(input, signal);
   if (schema === null) return [];
   try {
     const isRouted = schema.fields.some(({ name }) => name === spec.shardIdColumn);
@@ -92,8 +91,7 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
     const limiter = spec.rateLimit === null ? undefined : new RateLimiter(spec.rateLimit, clock, onEvent);
     const isVectorOnly = spec.vector?.isOnly ?? false;
     const pack = new PackStream(readerOf(job, { backend, router, isRouted }), () => {});
-    const packed: ReadableStream<PackedRows> = gather(rowsOf(arrow, batches, job), () => pack.rowsWanted)
-      .pipeThrough(pack);
+    const packed: ReadableStream<PackedRows> = rowsOf(arrow, batches, job).pipeThrough(pack);
     const areKeysLoose = isVectorOnly && (spec.vector!.sharding !== null || spec.sharding.strategy === "cel");
     const shardBatches = (areKeysLoose ? packed.pipeThrough(new DistinctKeysStream()) : packed)
       .pipeThrough<RoutedRows>(new RouteStream(router, () => spec.keyEncoding))
@@ -115,19 +113,36 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
   } catch (error) {
     throw withAdvice(error);
   } finally {
-    await batches.return();
+    close();
   }
 }
 
-async function* rowsOf(
+/** An array of rows is small enough to wait beside another one, and large enough that it costs nothing. */
+const ROWS_AT_ONCE = 1024;
+
+/** The rows of the batches, as what tells where they are. */
+function rowsOf(
   arrow: Arrow,
-  batches: AsyncIterable<RecordBatch>,
+  batches: AsyncIterator<RecordBatch, void, undefined>,
   { spec }: Job,
-): AsyncGenerator<JobRow, void, undefined> {
-  for await (const recordBatch of batches) {
-    const batch = new JobBatch(arrow, recordBatch, spec);
-    for (let index = 0; index < batch.rowCount; index++) yield { batch, index };
-  }
+): ReadableStream<JobRow[]> {
+  let batch: JobBatch | undefined;
+  let index = 0;
+  return new ReadableStream<JobRow[]>({
+    async pull(controller) {
+      while (batch === undefined || index === batch.rowCount) {
+        const { value, done } = await batches.next();
+        if (done) return controller.close();
+        batch = new JobBatch(arrow, value, spec);
+        index = 0;
+      }
+      const rows: JobRow[] = [];
+      for (const end = Math.min(index + ROWS_AT_ONCE, batch.rowCount); index < end; index++) {
+        rows.push({ batch, index });
+      }
+      controller.enqueue(rows);
+    },
+  }, { highWaterMark: 0 });
 }
 
 /** What is packed of each row, and where its shard comes from: its column, an expression, or, later, its packed key. */

@@ -98,14 +98,15 @@ export class JobBatch {
     this.#columns = new Map(
       batch.schema.fields.map(({ name }, at) => [name, columnReader(arrow, { name, column: batch.getChildAt(at)! })]),
     );
-    const exact = (name: string, textAsBytes: boolean): Read =>
-      exactReader(arrow, { name, column: batch.getChild(name)! }, { textAsBytes });
+    const exact = (name: string, textAsBytes: boolean): Read => {
+      const column = batch.getChild(name);
+      // Some stages need no key, and no value.
+      return column === null ? () => null : exactReader(arrow, { name, column }, { textAsBytes });
+    };
     // Expressions and searches see keys as what they are; all else goes by their bytes.
     const isHashed = spec.sharding.strategy === "hash" && spec.vector === null;
     this.#key = exact(spec.keyColumn, isHashed && (spec.keyEncoding === "utf8" || spec.keyEncoding === "raw"));
-    if (value !== null && "column" in value && batch.getChild(value.column) !== null) {
-      this.#stored = exact(value.column, true);
-    }
+    this.#stored = value !== null && "column" in value ? exact(value.column, true) : undefined;
     this.#numbers = spec.vector === null ? undefined : floatsReader(arrow, batch, spec.vector.column);
     this.#valueNames = value === null
       ? [...this.#columns.keys()].filter((name) => name !== shardIdColumn)

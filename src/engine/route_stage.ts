@@ -53,7 +53,7 @@ async function routeRows(
   const { shardIdColumn, keyColumn, shardCount } = spec;
   const router = new BatchRouter(spec, await openJobRouter(job, { store, signal }));
   const arrow = await loadArrow();
-  const { schema, batches } = await openArrow(input, signal);
+  const { schema, batches, close } = await openArrow(input, signal);
   const counts = new Float64Array(shardCount);
   let rowCount = 0;
   if (schema !== null) {
@@ -77,7 +77,7 @@ async function routeRows(
       out.finish();
       for (const piece of out.take()) await write(piece);
     } finally {
-      await batches.return();
+      close();
     }
   }
   const rowsOffered = new Map<number, number>();

@@ -58,7 +58,7 @@ export async function valuesStage(options: ValuesStageOptions): Promise<FoundVal
     ...{ value: null, vector: null, shardIdColumn: "shard_id", shardCount: 1 },
   } as const;
   const arrow = await loadArrow();
-  const { schema, batches } = await openArrow(input, signal);
+  const { schema, batches, close } = await openArrow(input, signal);
   let rowCount = 0;
   try {
     // Not a byte: an engine's empty partition.
@@ -75,7 +75,7 @@ export async function valuesStage(options: ValuesStageOptions): Promise<FoundVal
       }
     }
   } finally {
-    await batches.return();
+    close();
   }
   const found = assigner.finish().router.spec;
   return { expr, rowCount, values: (found.strategy === "cel" ? found.routingValues : null) ?? [] };

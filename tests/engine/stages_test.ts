@@ -200,6 +200,26 @@ test("buildStage() and routeStage() refuse a stream whose writer was killed betw
   deepEqual(await keysIn(store), []);
 });
 
+test("buildStage() and routeStage() fail over a bad row at once, also while nothing more comes in", {
+  timeout: 20_000,
+}, async () => {
+  const bytes = arrowStream({ id: [1n, null], body: ["a", "b"] });
+  let letGo = 0;
+  // One batch, whole, and then silence.
+  const input = () => ({
+    name: "stdin",
+    bytes: new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (controller) => controller.enqueue(bytes.subarray(0, -8)),
+      cancel: () => void letGo++,
+    }),
+  });
+  const refused = /column "id" .* is null; leave .*\(row 2 of/;
+  await rejects(buildStage(newJob(), { store: memoryStore(), backend: sqliteBackend(), input: input() }), refused);
+  await rejects(routeStage(newJob(), { input: input(), write: () => Promise.resolve() }), refused);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  equal(letGo, 2);
+});
+
 test("publishJob() fails over missing shards and rows, and can be called again when they are there", async () => {
   const store = memoryStore();
   const backend = sqliteBackend();
