@@ -69,7 +69,9 @@ export function sentColumnsOf(
   spec: JobSpec,
 ): { readonly route: readonly string[]; readonly build: readonly string[] | null } {
   const route = [...new Set([spec.keyColumn, ...routingColumnsOf(spec)])];
-  const build = [...new Set([...builtColumnsOf(spec), ...spec.verifyRouting ? routingColumnsOf(spec) : []])];
+  // With one shard the build stage routes, as engines leave the route stage out.
+  const isRouted = spec.verifyRouting || spec.shardCount === 1;
+  const build = [...new Set([...builtColumnsOf(spec), ...isRouted ? routingColumnsOf(spec) : []])];
   return { route, build: spec.value === null && !spec.vector?.isOnly ? null : build };
 }
 
