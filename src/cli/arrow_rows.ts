@@ -4,8 +4,9 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import { type Arrow, loadArrow, openArrow } from "../engine/arrow_input.ts";
-import { columnReader } from "../engine/column_readers.ts";
+import { columnReader, type Read } from "../engine/column_readers.ts";
 import { type ColumnValue, columnValueOf, type Where } from "../engine/column_values.ts";
+import { locatedError } from "../engine/located_errors.ts";
 import { ConfigValidationError } from "../errors.ts";
 import type { Input } from "./input.ts";
 import type { RowArrays } from "./parquet_rows.ts";
@@ -39,7 +40,15 @@ function rowsOf(
   return Array.from({ length: batch.numRows }, (_, index) => {
     const where: Where = () => `row ${rowStart + index + 1} of ${name}`;
     const row: Record<string, ColumnValue> = {};
-    for (const { name, read } of columns) row[name] = columnValueOf(read(index), where);
+    for (const { name, read } of columns) row[name] = columnValueOf(readAt(read, { index, where }), where);
     return [row, where];
   });
+}
+
+function readAt(read: Read, { index, where }: { index: number; where: Where }): unknown {
+  try {
+    return read(index);
+  } catch (error) {
+    throw locatedError(error, where());
+  }
 }

@@ -76,6 +76,24 @@ test("shardy build reads Arrow and Parquet from stdin, keys of bytes, and chosen
   });
 });
 
+test("shardy build names the row of text that is no UTF-8, and takes one stream", async () => {
+  await withFolder(async (folder) => {
+    const streams = JSON.parse(readFileSync(`${fixtures}types.json`, "utf8"));
+    const cases = [
+      ["field string_broken", /column .*field.* as text as it must be UTF-8: .* fffe.*\(row 2 of stdin\)/],
+      ["stream two_streams", /bytes follow the end of the stream: give one stream to each process/],
+      ["stream without_end", /the stream is cut short, or its writer was not closed/],
+    ] as const;
+    for (const [name, message] of cases) {
+      const place = ["--current-url", join(folder, "_CURRENT")];
+      const args = ["build", "--key", "id", "--shards", "2", "--format", "arrow", "-"];
+      const { exitCode, stderr } = await shardy([...place, ...args], { input: Uint8Array.fromBase64(streams[name]) });
+      equal(exitCode, 1, name);
+      match(stderr, message);
+    }
+  });
+});
+
 test("shardy build takes vectors of Arrow and Parquet", async () => {
   await withFolder(async (folder) => {
     for (const file of ["rows_zstd.arrow", "rows_snappy.parquet"]) {
