@@ -27,21 +27,31 @@ export interface FilePlace {
 }
 
 /**
- * Reads the file that the option or the variable names, or else the first one in the usual places.
+ * Reads the file that {@linkcode findConfigFile} finds.
  *
  * @returns null when none is named and none is found.
  * @throws {CliError} when it cannot be read, or is no TOML; what stands in it does not show.
  */
-export async function readConfigFile({ option, variable, name }: FilePlace, env: CliIo["env"]): Promise<
-  ConfigFile | null
-> {
+export async function readConfigFile(place: FilePlace, env: CliIo["env"]): Promise<ConfigFile | null> {
+  const path = await findConfigFile(place, env);
+  return path === null ? null : await readToml(path);
+}
+
+/**
+ * The path that the option or the variable names, or else the first one of the usual places where there is a file;
+ * null when none is named and none is found.
+ */
+export async function findConfigFile(
+  { option, variable, name }: FilePlace,
+  env: CliIo["env"],
+): Promise<string | null> {
   const named = option[1] ?? (env[variable] || undefined);
-  if (named !== undefined) return await readToml(named);
+  if (named !== undefined) return named;
   const home = env["HOME"] ?? env["USERPROFILE"];
   const candidates = [name, ...home === undefined || home === "" ? [] : [join(home, ".config", "shardy", name)]];
   for (const path of candidates) {
     const isThere = await stat(path).then((entry) => entry.isFile(), () => false);
-    if (isThere) return await readToml(path);
+    if (isThere) return path;
   }
   return null;
 }

@@ -2,23 +2,15 @@
  * The repeatable option `--s3-option KEY=VALUE`.
  * @module
  */
+import type { S3Credentials } from "../stores/credentials.ts";
+import type { S3Connection } from "../stores/s3_connection.ts";
 import { UsageError } from "./cli_errors.ts";
 import { splitPair } from "./key_text.ts";
 
-/** How to talk to S3; what is left out comes from the environment. */
-export interface S3Settings {
-  readonly endpoint?: string;
-  readonly region?: string;
-  readonly addressingStyle?: "path" | "virtual" | "auto";
-  readonly accessKeyId?: string;
-  readonly secretAccessKey?: string;
-  readonly sessionToken?: string;
-  readonly verifySsl?: boolean;
-  readonly signatureVersion?: string;
-  readonly connectTimeoutSeconds?: number;
-  readonly readTimeoutSeconds?: number;
-  readonly attemptsMax?: number;
-}
+/** How to talk to S3, by the names and in the units of `s3Store`; what is left out comes from the environment. */
+export type S3Settings =
+  & S3Connection
+  & Partial<Pick<S3Credentials, "accessKeyId" | "secretAccessKey" | "sessionToken">>;
 
 type Reader = (text: string, name: string) => string | number | boolean;
 
@@ -26,14 +18,14 @@ const SETTINGS: Readonly<Record<string, readonly [property: keyof S3Settings, re
   "endpoint_url": ["endpoint", asText],
   "region": ["region", asText],
   "region_name": ["region", asText],
-  "addressing_style": ["addressingStyle", asAddressingStyle],
+  "addressing_style": ["addressingStyle", oneOf("path", "virtual", "auto")],
   "access_key_id": ["accessKeyId", asText],
   "secret_access_key": ["secretAccessKey", asText],
   "session_token": ["sessionToken", asText],
-  "verify_ssl": ["verifySsl", asBoolean],
-  "signature_version": ["signatureVersion", asText],
-  "connect_timeout": ["connectTimeoutSeconds", asInteger],
-  "read_timeout": ["readTimeoutSeconds", asInteger],
+  "verify_ssl": ["verifyTls", asBoolean],
+  "signature_version": ["signatureVersion", oneOf("s3v4", "v4")],
+  "connect_timeout": ["connectTimeoutMs", asSeconds],
+  "read_timeout": ["readTimeoutMs", asSeconds],
   "max_attempts": ["attemptsMax", asInteger],
 };
 
@@ -60,15 +52,22 @@ function asText(text: string): string {
   return text;
 }
 
-function asAddressingStyle(text: string, name: string): string {
-  if (text === "path" || text === "virtual" || text === "auto") return text;
-  throw new UsageError(`Invalid value for option '${name}': '${text}' is not one of 'path', 'virtual', 'auto'`);
+function oneOf(...words: readonly string[]): Reader {
+  return (text, name) => {
+    if (words.includes(text)) return text;
+    const known = words.map((word) => `'${word}'`).join(", ");
+    throw new UsageError(`Invalid value for option '${name}': '${text}' is not one of ${known}`);
+  };
 }
 
 function asBoolean(text: string, name: string): boolean {
   if (["true", "1", "yes"].includes(text.toLowerCase())) return true;
   if (["false", "0", "no"].includes(text.toLowerCase())) return false;
   throw new UsageError(`Cannot coerce '${text}' to bool for option '${name}'`);
+}
+
+function asSeconds(text: string, name: string): number {
+  return asInteger(text, name) * 1000;
 }
 
 function asInteger(text: string, name: string): number {

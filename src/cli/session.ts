@@ -98,8 +98,8 @@ async function locationOf(
     : `${config.s3Prefix.replace(/\/+$/, "")}/${named.split("/").at(-1)}`;
   const s3 = async () => {
     const profile = textOption(options, "--profile") ?? (io.env["SHARDY_PROFILE"] || config.credentialsProfile);
-    const pairs = await loadProfile({ path: textOption(options, "--credentials"), profile }, io);
-    return parseS3Options([...pairs, ...listOption(options, "--s3-option")]);
+    const settings = await loadProfile({ path: textOption(options, "--credentials"), profile }, io);
+    return { ...settings, ...parseS3Options(listOption(options, "--s3-option")) };
   };
   const location = await openLocation(url, s3, onEvent);
   if (manifests === undefined) return location;

@@ -8,7 +8,7 @@ import { type S3Connection, type S3ConnectionOptions, s3ConnectionOptions } from
 
 /** A file with profiles, and the profile to take from it. */
 export interface ProfilePlace {
-  /** A file of TOML where its name ends in `.toml`, else of JSON: an object of profiles. */
+  /** A file of TOML, or of JSON, which begins with `{`: an object of profiles. */
   readonly path: string | URL;
   /** Section of the file. @default {"default"} */
   readonly profile?: string | undefined;
@@ -30,7 +30,7 @@ const DEFAULTS: S3ConnectionOptions = { "connect_timeout": 10, "read_timeout": 3
 /**
  * Options for `s3Store` from one profile of a file: `endpoint_url`, `region`, `access_key_id`, `secret_access_key`,
  * `session_token`, `addressing_style`, `signature_version`, `verify_ssl`, `connect_timeout` (10, in seconds),
- * `read_timeout` (30) and `max_attempts` (3). What the file says does not show in errors.
+ * `read_timeout` (30) and `max_attempts` (3). Empty texts count as left out. Values of the file do not show in errors.
  *
  * @throws {ConfigValidationError} when the file cannot be read or parsed, has no such profile, or this one has a wrong
  * setting, an unknown one, or one of the two keys without the other.
@@ -57,13 +57,29 @@ export async function s3OptionsFromFile(place: ProfilePlace): Promise<S3Profile>
   const fields = await readProfile(place);
   const credentials = keysOf(fields, place);
   const settings = Object.fromEntries(Object.entries(fields).filter(([name]) => !KEYS.includes(name)));
-  const { region, ...others } = settings;
-  const connection = s3ConnectionOptions({
-    ...DEFAULTS,
-    ...others,
-    ...(region === undefined ? {} : { "region_name": region as string }),
-  });
+  const connection = connectionOf(settings, place);
   return credentials === undefined ? connection : { ...connection, credentials };
+}
+
+function connectionOf(
+  { region, ...others }: Record<string, unknown>,
+  { path, profile = "default" }: ProfilePlace,
+): S3Connection {
+  try {
+    return s3ConnectionOptions({
+      ...DEFAULTS,
+      ...others,
+      ...(region === undefined ? {} : { "region_name": region as string }),
+    });
+  } catch (error) {
+    if (!(error instanceof ConfigValidationError)) throw error;
+    // Without the error itself, which shows the value: secrets are typed into the wrong place at times.
+    const name = error.path.split(".").at(-1);
+    throw refusal(
+      `Cannot use "${name}" of profile "${profile}" in "${shownPath(path)}": there is no such setting, or it cannot ` +
+        "have this value",
+    );
+  }
 }
 
 /**
@@ -82,9 +98,15 @@ export async function looseFileWarning(path: string | URL): Promise<string | nul
 /** The fields of a profile, unchecked. @throws {ConfigValidationError} as above. */
 export async function readProfile({ path, profile = "default" }: ProfilePlace): Promise<Fields> {
   const profiles = await readProfiles(path);
-  const fields = isObject(profiles) && Object.hasOwn(profiles, profile) ? profiles[profile] : undefined;
-  if (isObject(fields)) return fields;
-  throw refusal(`Cannot read credentials from "${shownPath(path)}" as it must have a profile "${profile}"`);
+  const known = Object.entries(isObject(profiles) ? profiles : {}).filter(([, fields]) => isObject(fields));
+  const fields = known.find(([name]) => name === profile)?.[1];
+  if (isObject(fields)) return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ""));
+  const names = known.map(([name]) => `"${name}"`).join(", ");
+  throw refusal(
+    `Cannot read credentials from "${shownPath(path)}" as it must have a profile "${profile}": it has ${
+      names || "none"
+    }`,
+  );
 }
 
 /** The keys of a profile; undefined when it has none. @throws {ConfigValidationError} when they are not whole. */
@@ -92,8 +114,7 @@ export function keysOf(fields: Fields, { path, profile = "default" }: ProfilePla
   const [accessKeyId, secretAccessKey, sessionToken] = KEYS.map((name) => fields[name]);
   if (accessKeyId === undefined && secretAccessKey === undefined && sessionToken === undefined) return undefined;
   if (isText(accessKeyId) && isText(secretAccessKey)) {
-    // An empty token is none, as in the environment.
-    if (sessionToken === undefined || sessionToken === "") return { accessKeyId, secretAccessKey };
+    if (sessionToken === undefined) return { accessKeyId, secretAccessKey };
     if (isText(sessionToken)) return { accessKeyId, secretAccessKey, sessionToken };
   }
   throw refusal(
@@ -111,7 +132,8 @@ async function readProfiles(path: string | URL): Promise<unknown> {
   } catch (cause) {
     throw refusal(`Cannot read credentials from "${shown}": it must be a file that can be read`, cause);
   }
-  const isToml = /\.toml$/i.test(shown);
+  // No TOML begins so.
+  const isToml = !/^\s*\{/.test(text);
   const parse = isToml ? (await import("@std/toml")).parse : JSON.parse;
   try {
     return parse(text);

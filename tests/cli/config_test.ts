@@ -113,12 +113,15 @@ test("credentials.toml: warns when others may read it, and shows no secret", asy
     const wrong: [args: string[], complaint: RegExp][] = [
       [
         ["--profile", "none", "info"],
-        /^Error: Cannot find the profile 'none' in '.*': its profiles are 'default', 'other', /,
+        /^Error: Cannot read credentials from ".*" as it must have a profile "none": it has "default", "other", /,
       ],
-      [["--profile", "other", "info"], /^Error: Cannot use 'max_attempts' of the profile 'other' in '.*'/],
+      [
+        ["--profile", "other", "info"],
+        /^Error: Cannot use "max_attempts" of profile "other" in ".*": there is no such setting, or it cannot have/,
+      ],
       [
         ["--profile", "third", "info"],
-        /^Error: Cannot use 'secret' of the profile 'third' in '.*' as it must be a string/,
+        /^Error: Cannot use "secret" of profile "third" in ".*": there is no such setting, or/,
       ],
     ];
     for (const [args, complaint] of wrong) {
@@ -128,7 +131,7 @@ test("credentials.toml: warns when others may read it, and shows no secret", asy
     }
     await writeFile(path, `[default]\n${secrets}secret_access_key = = "s3cr3t"\n`, { mode: 0o600 });
     const broken = await run("info");
-    match(broken.stderr, /^Error: Cannot read '.*' as TOML/);
+    match(broken.stderr, /^Error: Cannot read credentials from ".*" as it must be TOML$/m);
     const printed = [open, broken, ...await Promise.all(wrong.map(([args]) => run(...args)))];
     for (const { stdout, stderr } of printed) ok(!/s3cr3t/.test(stdout + stderr), stderr);
     // For a folder nobody asks for credentials.

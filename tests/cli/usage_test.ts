@@ -112,7 +112,7 @@ test("runCli() build options that the library refuses are usage errors", async (
 test("parseS3Options() reads names and types, the last of equal names wins", () => {
   deepEqual(
     parseS3Options(["endpoint_url=http://x:1/?a=b", "region_name=a", "region=b", "verify_ssl=No", "max_attempts=3"]),
-    { endpoint: "http://x:1/?a=b", region: "b", verifySsl: false, attemptsMax: 3 },
+    { endpoint: "http://x:1/?a=b", region: "b", verifyTls: false, attemptsMax: 3 },
   );
 });
 

@@ -121,6 +121,14 @@ secret_access_key = "${SECRET}"
 
 [typo]
 secret_acess_key = "${SECRET}"
+
+[misplaced]
+max_attempts = "${SECRET}"
+
+[empty]
+access_key_id = ""
+secret_access_key = ""
+endpoint_url = ""
 `;
 
 test("credentialsFromFile() takes a profile of a file of TOML or JSON", async () => {
@@ -134,9 +142,12 @@ test("credentialsFromFile() takes a profile of a file of TOML or JSON", async ()
   const json = JSON.stringify({
     default: { "access_key_id": "JSON", "secret_access_key": SECRET, "session_token": "" },
   });
-  await withFile("credentials.json", json, async (path) => {
-    deepEqual(await requestWith(credentialsFromFile({ path })), ["JSON", undefined]);
-  });
+  for (const [text, key] of [[json, "JSON"], [TOML, "DEFAULT"]]) {
+    // Secrets are often mounted as files whose names have no ending.
+    await withFile("credentials", text!, async (path) => {
+      deepEqual(await requestWith(credentialsFromFile({ path })), [key, undefined]);
+    });
+  }
 });
 
 test("credentialsFromFile() says which file and profile are wrong, and nothing of what is in them", async () => {
@@ -155,9 +166,9 @@ test("credentialsFromFile() says which file and profile are wrong, and nothing o
     await refused(credentialsFromFile({ path, profile: "toString" }), /must have a profile "toString"/);
     await refused(credentialsFromFile({ path: `${path}.gone` }), /must be a file that can be read/);
   });
-  for (const name of ["broken.toml", "broken.json"]) {
-    await withFile(name, `[default\nsecret_access_key = "${SECRET}`, async (path) => {
-      await refused(credentialsFromFile({ path }), /as it must be (?:TOML|JSON)$/);
+  for (const [begin, language] of [["[", "TOML"], [" {", "JSON"]]) {
+    await withFile("broken", `${begin}default\nsecret_access_key = "${SECRET}`, async (path) => {
+      await refused(credentialsFromFile({ path }), new RegExp(`as it must be ${language}$`));
     });
   }
 });
@@ -199,7 +210,10 @@ test("s3OptionsFromFile() takes all that a profile says, with the defaults of th
       readTimeoutMs: 30_000,
       attemptsMax: 3,
     });
-    for (const profile of ["half", "odd", "typo", "nobody"]) {
+    await rejects(s3OptionsFromFile({ path, profile: "nobody" }), /must have a profile "nobody": it has "default", /);
+    const { credentials, endpoint } = await s3OptionsFromFile({ path, profile: "empty" });
+    deepEqual([credentials, endpoint], [undefined, undefined]);
+    for (const profile of ["half", "odd", "typo", "misplaced", "nobody"]) {
       await rejects(s3OptionsFromFile({ path, profile }), (error: Error & { readonly code?: string }) => {
         ok(!`${error.stack}`.includes(SECRET));
         return error.code === "CONFIG_VALIDATION";
