@@ -98,6 +98,8 @@ const TEXT: Record<string, Outcome> = {
   "large_binary": keys("a", "\ufffd", LONG),
   "binary_view": keys("a", "\ufffd", LONG),
   "fixed_size_binary": keys("ab", "\ufffd\0", "cd"),
+  dictionaries: [..."abcde"].map((name) => [name, `${name}!`]),
+  "dictionaries_with_deltas": [..."abcde"].map((name) => [name, `${name}!`]),
   list: notText("of type List"),
   "sliced_string": keys("a", "ö", LONG),
 };
