@@ -92,7 +92,11 @@ export function renderCounts(runId: string, { rowCount, rowsOffered, endedAtMicr
   return `${line}\n`;
 }
 
-/** @throws {ConfigValidationError} naming what is no counts, or those of another run or of other shards. */
+/**
+ * Reads counts as {@linkcode renderCounts} writes them.
+ *
+ * @throws {ConfigValidationError} naming what is no counts, or those of another run or of other shards.
+ */
 export function parseCounts(
   text: string,
   { name, job }: { readonly name: string; readonly job: Pick<Job, "runId" | "spec"> },
