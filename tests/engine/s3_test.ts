@@ -51,6 +51,39 @@ for (const backend of ["sqlite", "slatedb"]) {
   });
 }
 
+test("shardy plan, worker and publish on S3, with vectors by hyperplanes", async (t) => {
+  if (findMinio() === null) {
+    console.log("left out: there is no minio");
+    return t.skip("there is no minio");
+  }
+  await using minio = await startMinio("engine-vectors");
+  const { accessKeyId, secretAccessKey } = minio.credentials;
+  const options = [
+    ...[`endpoint_url=${minio.endpoint}`, "region_name=us-east-1", "addressing_style=path"],
+    ...[`access_key_id=${accessKeyId}`, `secret_access_key=${secretAccessKey}`],
+  ].flatMap((setting) => ["--s3-option", setting]);
+  const place = ["--current-url", "s3://engine-vectors/a/_CURRENT"];
+  const planned = await shardy([
+    ...[...options, ...place, "plan", "--key", "id", "--key-encoding", "u64be", "--vector", "vector"],
+    ...["--vector-dim", "2", "--vector-metric", "l2", "--sharding", "lsh", "--shards", "3", "--probes", "3"],
+  ]);
+  equal(planned.exitCode, 0, planned.stderr);
+  const job = { env: { "SHARDY_JOB": planned.stdout } };
+  const ids = Array.from({ length: 300 }, (_, row) => BigInt(row));
+  const input = arrowStream({ id: ids, vector: ids.map((id) => [Math.sin(Number(id)), Number(id) / 100 - 1]) });
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const stdoutBytes = (piece: Uint8Array): Promise<void> => Promise.resolve(void pieces.push(new Uint8Array(piece)));
+  const route = await shardy([...options, "worker", "route", "--task", "0"], { ...job, input, stdoutBytes });
+  equal(route.exitCode, 0, route.stderr);
+  const routed = new Uint8Array(await new Blob(pieces).arrayBuffer());
+  const built = await shardy([...options, "worker", "build", "--quiet"], { ...job, input: routed });
+  equal(built.exitCode, 0, built.stderr);
+  const published = await shardy([...options, "publish", "--verify"], job);
+  equal(published.exitCode, 0, published.stderr);
+  const found = await shardy([...options, ...place, "search", "--top-k", "1", "--", `${Math.sin(44)},-0.56`]);
+  equal(JSON.parse(found.stdout).results[0].id, 44, found.stderr);
+});
+
 test("shardy worker says which version is which, and refuses what is no job", async () => {
   const env = (text: string) => ({ env: { "SHARDY_JOB": text } });
   const old = await shardy(["worker", "build"], env('{"format": 1, "packageVersion": "0.0.1"}'));
