@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import re
 import sys
 import threading
@@ -53,13 +54,14 @@ def write_snapshot(frame, job, *, conf=None, cache_input=False, storage_level=No
 
 def _built_frame(frame, job, partitions):
     """Lines of attempts. Nothing has run yet: collecting it does all the work, each stage once."""
+    if job.shard_id_column in frame.columns:
+        raise ShardyError(f"Cannot add column {job.shard_id_column!r} as there is one: plan with shard_id_column", 2)
     names = job.columns("build", frame.columns)
+    rows = _selected(frame, [*names, *(name for name in job.columns("route", frame.columns) if name not in names)])
     if job.shard_count == 1:
         # All rows stream into one task, without a shuffle, or through that of the sort alone.
-        rows = _selected(frame, names)
         rows = rows.orderBy(_quoted(job.spec["keyColumn"])) if job.sort_columns else rows
         return rows.coalesce(1).mapInArrow(_build_task(job), LINE)
-    rows = _selected(frame, [*names, *(name for name in job.columns("route", frame.columns) if name not in names)])
     fields = [field for field in rows.schema.fields if field.name in names]
     schema = StructType([*fields, StructField(job.shard_id_column, IntegerType(), False)])
     routed = _shuffled(rows.mapInArrow(_route_task(job, names), schema), partitions, job.shard_id_column)
@@ -180,6 +182,9 @@ def main(arguments=None):
     parser.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="a setting; repeatable")
     parser.add_argument("--cache-input", action="store_true", help="keep the rows in memory and on disk")
     known, others = parser.parse_known_args(arguments)
+    # Of a driver that spark-submit has not started, Spark does not know which Python it is.
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         job = Job(known.job, worker=known.worker)
         published = write_snapshot(

@@ -34,10 +34,11 @@ def plan(scenario, *, worker=None, env=None, **options):
     return shardy_task.plan(FOLDER / scenario / "_CURRENT", worker=worker, env=env, **{**defaults, **options})
 
 
-def troubled(scenario, trouble):
-    """The command of a worker that gets into trouble once: see troubled_worker.py."""
+def troubled(scenario, trouble, command=None):
+    """The command of a worker that gets into trouble once: see troubled_worker.py. It runs `shardy`, or the command."""
     mark = FOLDER / f"{scenario}.trouble"
-    return [sys.executable, str(HERE / "troubled_worker.py"), trouble, str(mark), *shlex.split(os.environ["SHARDY_WORKER"])]
+    command = command or shlex.split(os.environ["SHARDY_WORKER"])
+    return [sys.executable, str(HERE / "troubled_worker.py"), trouble, str(mark), *command]
 
 
 def happened(scenario):

@@ -4,6 +4,8 @@ TROUBLE, of the first task that makes the file MARK, is one of
 
 - build-killed, route-killed: the worker dies by SIGKILL when it has rows;
 - build-node-lost: the process that has started the worker dies by SIGKILL when the shards are in the store;
+- build-engine-lost: as before, but the process of Java above it dies, and with it what it holds for others;
+- build-slow: it does not end before another one has, which the engine has to start;
 - build-twice: the task runs twice at the same time, as a speculative one, and both give their lines.
 """
 
@@ -14,6 +16,7 @@ import sys
 import time
 
 KILLED_AFTER_SECONDS = 0.5
+SLOW_SECONDS_MAX = 60
 
 
 def main():
@@ -30,6 +33,10 @@ def main():
     codes = [finished(worker, rows) for worker in workers] if len(workers) == 1 else together(workers, rows)
     if is_first and what == "node-lost" and codes == [0]:
         os.kill(os.getppid(), signal.SIGKILL)
+    if is_first and what == "engine-lost" and codes == [0]:
+        os.kill(java_above(os.getppid()), signal.SIGKILL)
+    if what == "slow" and len(rows) > 5000:
+        wait_for_other(mark, is_first)
     sys.exit(max(codes))
 
 
@@ -39,6 +46,26 @@ def claim(mark):
         return True
     except FileExistsError:
         return False
+
+
+def java_above(pid):
+    while True:
+        told = subprocess.run(["ps", "-o", "ppid=,comm=", "-p", str(pid)], stdout=subprocess.PIPE, check=True).stdout
+        above, name = told.decode().split(None, 1)
+        if name.strip().endswith("java"):
+            return pid
+        pid = int(above)
+
+
+def wait_for_other(mark, is_first):
+    if not is_first:
+        claim(f"{mark}.other")
+        return
+    until = time.monotonic() + SLOW_SECONDS_MAX
+    while not os.path.exists(f"{mark}.other") and time.monotonic() < until:
+        time.sleep(0.1)
+    # The other one has to be seen as the first to end.
+    time.sleep(3)
 
 
 def start(command):
