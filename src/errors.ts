@@ -25,7 +25,8 @@ export type ErrorCode =
   | "OBJECT_NOT_FOUND"
   | "PRECONDITION_FAILED"
   | "MISSING_LIBRARY"
-  | "CEL_EVALUATION";
+  | "CEL_EVALUATION"
+  | "ENGINE_JOB";
 
 /** Parent of all errors below: catches what is ours and nothing else. */
 export abstract class ShardyfusionError extends Error {
@@ -245,4 +246,35 @@ export class CelEvaluationError extends ShardyfusionError {
     super(message, options);
     this.expr = expr;
   }
+}
+
+/** A job that was submitted to an engine has failed or was stopped, or the engine did not take it. */
+export class EngineJobError extends ShardyfusionError {
+  override readonly name = "EngineJobError";
+  override readonly code = "ENGINE_JOB";
+  override readonly retryable: boolean;
+  /** The engine's name of the job. */
+  readonly submissionId: string;
+  /** What the engine says about the job, such as `FAILED` or `STOPPED`; null when it says nothing. */
+  readonly status: string | null;
+  /** The exit code of the job's command; null when it has not ended by itself. */
+  readonly exitCode: number | null;
+  /** @param details What is known of the job. */
+  constructor(message: string, details: EngineJobErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.submissionId = details.submissionId;
+    this.status = details.status ?? null;
+    this.exitCode = details.exitCode ?? null;
+    this.retryable = details.retryable ?? false;
+  }
+}
+
+/** What is known of a job that has failed. */
+export interface EngineJobErrorDetails {
+  readonly submissionId: string;
+  readonly status?: string | undefined;
+  readonly exitCode?: number | undefined;
+  /** True when the same may succeed later. */
+  readonly retryable?: boolean | undefined;
+  readonly cause?: unknown;
 }

@@ -15,6 +15,15 @@ export type { JobVector, JobVectorSharding } from "./job_vector.ts";
 export { jobVectorSharding, storeJobVectors } from "./job_vectors.ts";
 export { type TaskAttempt, TaskEventLog, type TaskEvents } from "./task_events.ts";
 export { type PublishedJob, publishJob, type PublishJobOptions } from "./publish_job.ts";
+export {
+  openRayJob,
+  type RayClientOptions,
+  type RayJob,
+  type RayJobState,
+  submitRayJob,
+  type SubmitRayJobOptions,
+  type WaitForRayJobOptions,
+} from "./ray_jobs.ts";
 export { routeStage, type RouteStageOptions } from "./route_stage.ts";
 export {
   type FoundValues,

@@ -117,7 +117,7 @@ def _builder(job):
         table = table.drop_columns([PARTITION])
         if job.sort_columns:
             table = table.sort_by([(name, "ascending") for name in job.sort_columns])
-        return pa.table([build(job, table.schema, slices(table), attempt=0)], schema=LINE)
+        return pa.table([build(job, table.schema, slices(table))], schema=LINE)
 
     return build_shards
 

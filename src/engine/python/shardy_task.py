@@ -24,6 +24,8 @@ LOG_LINES_MAX = 50
 SLICE_BYTES_MAX = 8 << 20
 # What `shardy` says by its exit code may succeed when it is tried again.
 EXIT_RETRYABLE = 75
+# A shell says so of a program that was killed.
+EXIT_KILLED = 137
 
 
 class ShardyError(RuntimeError):
@@ -42,7 +44,8 @@ class ShardyError(RuntimeError):
 
     @property
     def retryable(self):
-        return self.exit_code == EXIT_RETRYABLE
+        """Whether it may succeed when it is tried again: the worker said so, or was killed."""
+        return self.exit_code == EXIT_RETRYABLE or self.exit_code < 0 or self.exit_code == EXIT_KILLED
 
 
 class Job:
