@@ -10,8 +10,10 @@ import argparse
 import contextlib
 import hashlib
 import json
+import re
 import sys
 import threading
+import time
 
 import pyarrow as pa
 import ray
@@ -25,6 +27,8 @@ __all__ = ["Job", "ShardyError", "main", "plan", "write_snapshot"]
 # Tells a row's partition. Taken off before the build.
 PARTITION = "__shardy_partition"
 LINE = pa.schema([pa.field("line", pa.string())])
+# Ray runs a task again whose process or machine got lost, but not one that has raised.
+RETRY_DELAYS_SECONDS = (1, 5, 25)
 
 
 def write_snapshot(dataset, job, *, partitions=None, ray_remote_args=None, **options):
@@ -40,13 +44,20 @@ def write_snapshot(dataset, job, *, partitions=None, ray_remote_args=None, **opt
     """
     job = job if isinstance(job, Job) else Job(job)
     pickle_by_value(ray.cloudpickle, __name__)
+    names = dataset.columns(fetch_if_missing=False)
+    if names:
+        # Without rows: whether the worker is there and takes this job, and which columns are missing.
+        build(job, pa.schema([(name, pa.null()) for name in names]), [])
     try:
         if job.shard_count == 1:
             lines, rows = _build_single(dataset, job)
             return publish(job, lines, **{"rows": rows, **options})
         lines = _build_shards(dataset, job, partitions or job.shard_count, ray_remote_args or {})
     except ray.exceptions.RayError as error:
-        raise _own_words(error) from error
+        own = _own_words(error)
+        if own is None:
+            raise
+        raise own from error
     return publish(job, lines, **options)
 
 
@@ -102,8 +113,8 @@ def _router(job, keys):
         if table.num_rows == 0:
             routed = table.append_column(job.shard_id_column, pa.array([], pa.int32()))
         else:
-            batches = route(job, table.schema, slices(table), task=_call_number(calls))
-            routed = pa.Table.from_batches(batches)
+            task = _call_number(calls)
+            routed = _retried(lambda: pa.Table.from_batches(route(job, table.schema, slices(table), task=task)))
         partition = pa.array(keys, pa.int32()).take(routed[job.shard_id_column].combine_chunks())
         return routed.select(names).append_column(PARTITION, partition)
 
@@ -117,9 +128,22 @@ def _builder(job):
         table = table.drop_columns([PARTITION])
         if job.sort_columns:
             table = table.sort_by([(name, "ascending") for name in job.sort_columns])
-        return pa.table([build(job, table.schema, slices(table))], schema=LINE)
+        lines = _retried(lambda: build(job, table.schema, slices(table)))
+        return pa.table([lines], schema=LINE)
 
     return build_shards
+
+
+def _retried(run):
+    for delay in RETRY_DELAYS_SECONDS:
+        try:
+            return run()
+        except ShardyError as error:
+            if not error.retryable:
+                raise
+            print(f"Trying again in {delay} s: {error}", file=sys.stderr)
+            time.sleep(delay)
+    return run()
 
 
 def _call_number(calls):
@@ -178,13 +202,9 @@ def _hash_shuffle(dataset):
 
 
 def _own_words(error):
-    """The worker's error out of those that Ray wraps around it."""
-    cause = error
-    while cause is not None:
-        if type(cause).__name__ == ShardyError.__name__:
-            return ShardyError(*cause.args)
-        cause = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
-    return error
+    """The worker's error out of Ray's, which has it as text only."""
+    found = re.findall(r"ShardyError: (.*?) \(exit code (-?\d+)\)", str(error), re.DOTALL)
+    return ShardyError(found[-1][0], int(found[-1][1])) if found else None
 
 
 def main(arguments=None):

@@ -4,7 +4,7 @@ TROUBLE, of the first task that makes the file MARK, is one of
 
 - build-killed, route-killed: the worker dies by SIGKILL when it has rows;
 - build-node-lost: the process that has started the worker dies by SIGKILL when the shards are in the store;
-- build-engine-lost: as before, but the process of Java above it dies, and with it what it holds for others;
+- build-engine-lost: as before, but the engine's process above it dies, and with it what it holds for others;
 - build-slow: it does not end before another one has, which the engine has to start;
 - build-twice: the task runs twice at the same time, as a speculative one, and both give their lines.
 """
@@ -34,7 +34,7 @@ def main():
     if is_first and what == "node-lost" and codes == [0]:
         os.kill(os.getppid(), signal.SIGKILL)
     if is_first and what == "engine-lost" and codes == [0]:
-        os.kill(java_above(os.getppid()), signal.SIGKILL)
+        os.kill(engine_above(os.getppid()), signal.SIGKILL)
     if what == "slow" and len(rows) > 5000:
         wait_for_other(mark, is_first)
     sys.exit(max(codes))
@@ -48,11 +48,11 @@ def claim(mark):
         return False
 
 
-def java_above(pid):
+def engine_above(pid):
     while True:
         told = subprocess.run(["ps", "-o", "ppid=,comm=", "-p", str(pid)], stdout=subprocess.PIPE, check=True).stdout
         above, name = told.decode().split(None, 1)
-        if name.strip().endswith("java"):
+        if name.strip().endswith(("java", "raylet")):
             return pid
         pid = int(above)
 
