@@ -1,0 +1,26 @@
+"""A Ray on this machine with its job server: prints the address, and ends when stdin does."""
+
+import os
+import sys
+
+
+def main():
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    import ray
+
+    context = ray.init(
+        num_cpus=2,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        object_store_memory=100 << 20,
+        logging_level="warning",
+    )
+    try:
+        print(f"http://{context.dashboard_url}", flush=True)
+        sys.stdin.read()
+    finally:
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
