@@ -24,7 +24,7 @@ test("shardy_ray.write_snapshot: one snapshot, whatever happens to tasks; and wo
     const { strategy, changed, other } = run.outcomes.get("settings")!;
     deepEqual([strategy, changed, other], ["sort_shuffle_pull_based", 0, 20_000], "the strategy is restored");
     deepEqual(run.outcomes.get("modules")?.published, { found: [] }, "modules of shims go to tasks by value");
-    for (const trouble of ["route-killed", "build-killed", "build-node-lost", "build-twice", "build-raylet-lost"]) {
+    for (const trouble of ["route-killed", "build-killed", "build-node-lost", "build-twice", "build-engine-lost"]) {
       await checkSnapshot(run, trouble, { folder });
       equal(run.outcomes.get(trouble)!["happened"], true, trouble);
     }

@@ -145,6 +145,14 @@ def tell(ray, cluster):
             shardy_ray._router = router
 
     scenarios.run("split", split)
+    file = scenarios.FOLDER / "job.json"
+    file.write_text(scenarios.plan("command line").text)
+    script = [sys.executable, str(scenarios.SHIMS / "shardy_ray.py"), "--job", str(file), "--input", str(folder)]
+    options = ["--address", cluster.address, "--partitions", "2", "--rows", str(len(rows)), "--verify"]
+    scenarios.run(
+        "command line",
+        lambda: json.loads(subprocess.run([*script, *options], check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]),
+    )
     for trouble in ("route-killed", "build-killed", "build-node-lost", "build-twice", "build-engine-lost"):
 
         def run(trouble=trouble):
@@ -155,15 +163,6 @@ def tell(ray, cluster):
             # What its results were made of is lost as well, and has to be read and routed again.
             cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
         scenarios.run(trouble, run)
-
-    file = scenarios.FOLDER / "job.json"
-    file.write_text(scenarios.plan("command line").text)
-    script = [sys.executable, str(scenarios.SHIMS / "shardy_ray.py"), "--job", str(file), "--input", str(folder)]
-    options = ["--address", cluster.address, "--partitions", "2", "--rows", str(len(rows)), "--verify"]
-    scenarios.run(
-        "command line",
-        lambda: json.loads(subprocess.run([*script, *options], check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]),
-    )
 
 
 if __name__ == "__main__":
