@@ -61,6 +61,17 @@ export interface EventMap {
     readonly num_results: number;
     readonly elapsed_ms: number;
   };
+  /**
+   * Ours: a service has begun to answer a request. `route` is the path with `{key}` for keys, `other` for paths that it
+   * does not know; unknown methods are `_OTHER`.
+   */
+  "serve.request": {
+    readonly method: string;
+    readonly route: string;
+    readonly scheme: string;
+    readonly status: number;
+    readonly duration_s: number;
+  };
   /** A request to a store of any kind failed for a moment and is sent again after the wait. */
   "s3.retry": { readonly attempt: number; readonly backoff_s: number };
   /** A request has failed for a moment as often as it may. */

@@ -12,9 +12,27 @@ export interface Instrument {
   readonly event: keyof EventMap;
   /** Seconds to observe; undefined: the events are counted. */
   readonly secondsOf?: (event: ShardyfusionEvent) => number;
+  /** What tells its events apart; absent: nothing. */
+  readonly labels?: readonly Label[];
+  /** What conventions of OpenTelemetry call it; absent: as the others. */
+  readonly otelName?: string;
 }
 
-/** In the order in which the Python package lists them. */
+/** A label of Prometheus, or an attribute of OpenTelemetry. */
+export interface Label {
+  /** Absent: there is an attribute only. */
+  readonly name?: string;
+  readonly attribute: string;
+  /** Where the payload has it. */
+  readonly field: string;
+}
+
+/** Values of labels by their field. */
+export interface LabelFields {
+  readonly [field: string]: string | number;
+}
+
+/** In the order in which the Python package lists them, and what it does not know. */
 export const instruments: readonly Instrument[] = [
   { name: "writes_started", event: "write.started", help: "Writes begun" },
   { name: "writes_completed", event: "write.completed", help: "Writes published" },
@@ -46,6 +64,19 @@ export const instruments: readonly Instrument[] = [
     secondsOf: ({ payload }) => (payload as EventMap["rate_limiter.throttled"]).wait_seconds,
   },
   { name: "rate_limiter_denied", event: "rate_limiter.denied", help: "Batches that a rate limit kept from leaving" },
+  {
+    name: "http_request_duration",
+    otelName: "http.server.request.duration",
+    event: "serve.request",
+    help: "Time until the answer to a request begins",
+    secondsOf: ({ payload }) => (payload as EventMap["serve.request"]).duration_s,
+    labels: [
+      { name: "method", attribute: "http.request.method", field: "method" },
+      { name: "route", attribute: "http.route", field: "route" },
+      { name: "code", attribute: "http.response.status_code", field: "status" },
+      { attribute: "url.scheme", field: "scheme" },
+    ],
+  },
 ];
 
 /** Upper bounds of the histograms' buckets in seconds: the defaults of the Python client of Prometheus. */
@@ -55,7 +86,7 @@ export const bucketSeconds: readonly number[] = [
 ];
 
 /** What is done with an instrument when one of its events comes: once for a counter, with seconds for a histogram. */
-export type Record = (seconds: number) => void;
+export type Record = (seconds: number, payload: LabelFields) => void;
 
 /**
  * Sorts the instruments by event, so that an event that is not measured costs one look-up.
@@ -67,7 +98,10 @@ export function recordersByEvent(recorderOf: (instrument: Instrument) => Record)
   for (const instrument of instruments) {
     const record = recorderOf(instrument);
     const { event: name, secondsOf = () => 1 } = instrument;
-    byEvent.set(name, [...byEvent.get(name) ?? [], (event) => record(secondsOf(event))]);
+    byEvent.set(name, [
+      ...byEvent.get(name) ?? [],
+      (event) => record(secondsOf(event), event.payload as unknown as LabelFields),
+    ]);
   }
   return (event) => {
     for (const record of byEvent.get(event.name) ?? []) record(event);

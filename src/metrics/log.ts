@@ -46,6 +46,7 @@ const LEVEL_OF: { readonly [Name in keyof EventMap]?: LogLevel } = {
   "write.shard.started": "DEBUG",
   "reader.get": "DEBUG",
   "reader.multi_get": "DEBUG",
+  "serve.request": "DEBUG",
   "vector.reader.search": "DEBUG",
   "vector.reader.shard_search": "DEBUG",
   "rate_limiter.throttled": "DEBUG",

@@ -7,7 +7,7 @@
  * `.writes_completed`, `.shard_writes_completed`, `.batches_written`, `.reader_gets`, `.reader_multi_gets`,
  * `.s3_retries`, `.s3_retries_exhausted`, `.rate_limiter_throttled`, `.rate_limiter_denied`; histograms of seconds
  * `shardyfusion.write_duration`, `.shard_write_duration`, `.reader_get_duration`, `.reader_multi_get_duration`,
- * `.rate_limiter_wait`.
+ * `.rate_limiter_wait`. Requests that a service answers are `http.server.request.duration` of the semantic conventions.
  *
  * Spans, which the Python package does not have:
  *
@@ -42,7 +42,7 @@ export interface OtelTracerOptions {
 }
 
 /**
- * Metrics for the option `onEvent` of writers, readers and stores.
+ * Metrics for the option `onEvent` of writers, readers, stores and services.
  *
  * @example
  * ```ts
@@ -91,13 +91,15 @@ function recordError(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: text });
 }
 
-function recorderOf({ name, help: description, secondsOf }: Instrument, meter: Meter): Record {
-  const full = `shardyfusion.${name}`;
+function recorderOf({ name, help: description, secondsOf, labels, otelName }: Instrument, meter: Meter): Record {
+  const full = otelName ?? `shardyfusion.${name}`;
   if (secondsOf === undefined) {
     const counter = meter.createCounter(full, { description });
     return () => counter.add(1);
   }
   const advice = { explicitBucketBoundaries: [...bucketSeconds] };
   const histogram = meter.createHistogram(full, { description, unit: "s", advice });
-  return (seconds) => histogram.record(seconds);
+  if (labels === undefined) return (seconds) => histogram.record(seconds);
+  return (seconds, payload) =>
+    histogram.record(seconds, Object.fromEntries(labels.map(({ attribute, field }) => [attribute, payload[field]!])));
 }

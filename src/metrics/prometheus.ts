@@ -28,8 +28,8 @@ export interface PrometheusOptions {
 }
 
 /**
- * Metrics for the option `onEvent` of writers, readers and stores. All that have the same registry and prefix count
- * together. There are no labels.
+ * Metrics for the option `onEvent` of writers, readers, stores and services. All that have the same registry and prefix
+ * count together. There are labels for requests of HTTP only: `method`, `route` and `code`.
  *
  * @throws what `prom-client` throws, for a prefix that is no name.
  *
@@ -52,7 +52,7 @@ export function prometheusMetrics(
 }
 
 function recorderOf(
-  { name, help, secondsOf }: Instrument,
+  { name, help, secondsOf, labels = [] }: Instrument,
   { registry, prefix }: { readonly registry: Registry; readonly prefix: string },
 ): Record {
   const registers = [registry];
@@ -62,9 +62,13 @@ function recorderOf(
     return () => counter.inc();
   }
   const full = `${prefix}${name}_seconds`;
+  const named = labels.flatMap(({ name: label, field }) => label === undefined ? [] : [[label, field] as const]);
+  const labelNames = named.map(([label]) => label);
   const histogram = known<Histogram>(registry, full) ??
-    new Histogram({ name: full, help, buckets: [...bucketSeconds], registers });
-  return (seconds) => histogram.observe(seconds);
+    new Histogram({ name: full, help, labelNames, buckets: [...bucketSeconds], registers });
+  if (named.length === 0) return (seconds) => histogram.observe(seconds);
+  return (seconds, payload) =>
+    histogram.observe(Object.fromEntries(named.map(([label, field]) => [label, payload[field]!])), seconds);
 }
 
 /** Each reader and writer may have made its own sink. */

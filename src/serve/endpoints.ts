@@ -18,6 +18,8 @@ export type Methods = Readonly<Partial<Record<"GET" | "POST", Endpoint>>>;
 /** What a path leads to. */
 export interface Found {
   readonly methods: Methods;
+  /** The path, with `{key}` for a key. */
+  readonly route: string;
   /** The rest of the path, where it is a key. */
   readonly keyText: string;
 }
@@ -33,19 +35,19 @@ const BY_PATH: ReadonlyMap<string, Methods> = new Map<string, Methods>([
   ["/metrics", { GET: describeMetrics }],
 ]);
 
-const BY_KEY: readonly (readonly [prefix: string, methods: Methods])[] = [
-  ["/v1/get/", { GET: getValue }],
-  ["/v1/route/", { GET: getRoute }],
+const BY_KEY: readonly (readonly [prefix: string, route: string, methods: Methods])[] = [
+  ["/v1/get/", "/v1/get/{key}", { GET: getValue }],
+  ["/v1/route/", "/v1/route/{key}", { GET: getRoute }],
 ];
 
 /** Finds who answers for a path as it came; null for nobody. A key is one segment: its slashes are encoded. */
 export function endpointOf(path: string): Found | null {
-  for (const [prefix, methods] of BY_KEY) {
+  for (const [prefix, route, methods] of BY_KEY) {
     if (!path.startsWith(prefix)) continue;
-    return path.includes("/", prefix.length) ? null : { methods, keyText: path.slice(prefix.length) };
+    return path.includes("/", prefix.length) ? null : { methods, route, keyText: path.slice(prefix.length) };
   }
   const methods = BY_PATH.get(path);
-  return methods === undefined ? null : { methods, keyText: "" };
+  return methods === undefined ? null : { methods, route: path, keyText: "" };
 }
 
 /** Methods as the header `Allow` has them. */

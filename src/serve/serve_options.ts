@@ -4,6 +4,7 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import { ConfigValidationError } from "../errors.ts";
+import type { EventSink } from "../events.ts";
 import {
   anyFunction,
   checkFields,
@@ -74,6 +75,8 @@ export interface SnapshotHandlerOptions {
   readonly routes?: ((request: Request) => Promise<Response | null>) | undefined;
   /** Is told of what clients are not told: failures of the store, damage, a refresh that failed. */
   readonly onError?: ((error: unknown, request: Request | null) => void) | undefined;
+  /** Takes the event `serve.request` when an answer begins; the reader has an `onEvent` of its own. */
+  readonly onEvent?: EventSink | undefined;
   /** Time, for tests. */
   readonly clock?: Clock | undefined;
 }
@@ -116,6 +119,7 @@ const checks: Readonly<Record<string, FieldCheck>> = {
   metrics: optional(anyFunction),
   routes: optional(anyFunction),
   onError: optional(anyFunction),
+  onEvent: optional(anyFunction),
   clock: optional(clockCheck),
 };
 

@@ -2,6 +2,7 @@
  * A snapshot as a service: from a request to its answer, on every runtime.
  * @module
  */
+import { type EventSink, guardedEventSink } from "../events.ts";
 import type { KeyReader } from "../read/key_reader.ts";
 import type { SnapshotReader } from "../read/snapshot_reader.ts";
 import { TokenGuard } from "./bearer_token.ts";
@@ -13,6 +14,9 @@ import { Problem, problemOf, problemResponse } from "./problems.ts";
 import { hasWaitUntil, Refresher } from "./refresher.ts";
 import { urlParts } from "./request_parts.ts";
 import { checkServeOptions, type SnapshotHandlerOptions } from "./serve_options.ts";
+
+/** Methods that events tell apart: others could be as many as a client likes. */
+const METHODS: readonly string[] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
 /** How a handler ends. */
 export interface CloseHandlerOptions {
@@ -87,6 +91,8 @@ class RunningHandler {
   readonly #service: Service;
   readonly #guard: TokenGuard;
   readonly #refresher: Refresher;
+  /** Null where nobody listens: then no clock is looked at. */
+  readonly #emit: EventSink | null;
   #isDraining = false;
   #isClosed = false;
   #closing: Promise<boolean> | null = null;
@@ -94,7 +100,8 @@ class RunningHandler {
 
   constructor(reader: KeyReader, given: SnapshotHandlerOptions) {
     const options = checkServeOptions(given);
-    const { clock, refreshEvery: everyMs } = options;
+    const { clock, refreshEvery: everyMs, onEvent } = options;
+    this.#emit = onEvent === undefined ? null : guardedEventSink(onEvent);
     this.#guard = new TokenGuard(options.tokens, options.tokenPaths);
     this.#refresher = new Refresher(reader, { everyMs, clock, onError: (error) => this.#report(error, null) });
     this.#service = {
@@ -110,7 +117,7 @@ class RunningHandler {
   }
 
   handle(request: Request, context: unknown): Promise<Response> {
-    const answer = this.#handle(request, context);
+    const answer = this.#emit === null ? this.#handle(request, context) : this.#observe(this.#emit, request, context);
     if (hasWaitUntil(context)) context.waitUntil(answer);
     return answer;
   }
@@ -132,6 +139,22 @@ class RunningHandler {
     const isIdle = await Promise.race([idle, late]);
     end.abort();
     return isIdle;
+  }
+
+  async #observe(emit: EventSink, request: Request, context: unknown): Promise<Response> {
+    const { clock } = this.#service.options;
+    const startMs = clock.monotonicMs();
+    const answer = await this.#handle(request, context);
+    const { method, url } = request;
+    const payload = {
+      method: METHODS.includes(method) ? method : "_OTHER",
+      route: endpointOf(urlParts(url).path)?.route ?? "other",
+      scheme: url.slice(0, url.indexOf(":")),
+      status: answer.status,
+      "duration_s": (clock.monotonicMs() - startMs) / 1000,
+    };
+    emit({ name: "serve.request", payload });
+    return answer;
   }
 
   async #handle(request: Request, context: unknown): Promise<Response> {

@@ -23,7 +23,9 @@ test("shardy serve answers with what its options say", async () => {
       equal(found.headers.get("access-control-allow-origin"), "*");
       equal((await fetch(`${url}/v1/scan`)).status, 401);
       equal((await fetch(`${url}/v1/scan`, { headers: { authorization: "Bearer secret" } })).status, 200);
-      match(await (await fetch(`${url}/metrics`)).text(), /shardyfusion_reader_gets_total 1\b/);
+      const page = await (await fetch(`${url}/metrics`)).text();
+      match(page, /shardyfusion_reader_gets_total 1\b/);
+      match(page, /shardyfusion_http_request_duration_seconds_count\{method="GET",route="\/v1\/scan",code="401"\} 1\b/);
       equal((await (await fetch(`${url}/v1/health`)).json()).status, "healthy");
       await published([1, 4], { store: fsStore(folder) });
       let status = 404;

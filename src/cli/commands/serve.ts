@@ -82,7 +82,7 @@ async function run(context: CommandContext): Promise<number> {
   const routes = await uiOf(context, { ...location, reader }, onError);
   const handler = snapshotHandler(reader, {
     ...served,
-    ...(measured && { metrics: measured.metrics }),
+    ...measured,
     ...(routes && { routes }),
     onError,
   });
