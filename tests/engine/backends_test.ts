@@ -41,7 +41,7 @@ const CASES: Record<string, { args: string[]; isLance: boolean; hasValues: boole
 };
 
 for (const [name, { args, isLance, hasValues }] of Object.entries(CASES)) {
-  const declare = isLance ? lanceTest : test;
+  const declare: typeof lanceTest = isLance ? lanceTest : (name, use) => void test(name, { timeout: 60_000 }, use);
   declare(
     `shardy plan, worker, publish with ${name}: what shardy build answers`,
     (_: TestContext) =>

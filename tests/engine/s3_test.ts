@@ -51,7 +51,7 @@ for (const backend of ["sqlite", "slatedb"]) {
   });
 }
 
-test("shardy plan, worker and publish on S3, with vectors by hyperplanes", async (t) => {
+test("shardy plan, worker and publish on S3, with vectors by hyperplanes", { timeout: 60_000 }, async (t) => {
   if (findMinio() === null) {
     console.log("left out: there is no minio");
     return t.skip("there is no minio");

@@ -134,135 +134,158 @@ const CASES: Record<string, { args: string[]; search: string[]; isRouted?: boole
 };
 
 for (const [name, { args, search, isRouted }] of Object.entries(CASES)) {
-  test(`P9 shardy plan, worker, publish with vectors, ${name}: the files of shardy build`, () =>
-    withFolder(async (folder) => {
-      const all = [...KEY, ...VECTOR, ...args];
-      const place = await carryOut(folder, all, { isRouted });
-      const whole = await compared(folder, { place, build: all });
-      const results = await searched(place, search) as unknown[];
-      deepEqual(results, await searched(whole, search));
-      equal(results.length, 4);
-    }));
+  test(
+    `P9 shardy plan, worker, publish with vectors, ${name}: the files of shardy build`,
+    { timeout: 60_000 },
+    () =>
+      withFolder(async (folder) => {
+        const all = [...KEY, ...VECTOR, ...args];
+        const place = await carryOut(folder, all, { isRouted });
+        const whole = await compared(folder, { place, build: all });
+        const results = await searched(place, search) as unknown[];
+        deepEqual(results, await searched(whole, search));
+        equal(results.length, 4);
+      }),
+  );
 }
 
-test("P9 shardy plan --train-file trains the centroids that shardy build trains", () =>
-  withFolder(async (folder) => {
-    const cluster = [
-      ...KEY,
-      ...VECTOR,
-      "--sharding",
-      "cluster",
-      "--shards",
-      "3",
-      "--train-sample",
-      "200",
-      "--seed",
-      "5",
-    ];
-    const rows = join(folder, "sample.arrows");
-    await writeFile(rows, INPUT);
-    const place = await carryOut(folder, [...cluster, "--train-file", rows]);
-    const whole = await compared(folder, { place, build: cluster });
-    deepEqual(await searched(place, ["--probes", "2"]), await searched(whole, ["--probes", "2"]));
-    const listed = await ok0(["--current-url", join(place, "_CURRENT"), "cleanup", "--dry-run"]);
-    equal(JSON.parse(listed.stdout).total_prefixes_removed, 0);
-    ok((await ok0(["--current-url", join(place, "_CURRENT"), "verify"])).stdout.includes('"problems": []'));
-  }));
-
-test("P9 shardy plan takes centroids, and vectors to train with, from files of NumPy", () =>
-  withFolder(async (folder) => {
-    const centroids = join(folder, "centroids.npy");
-    await writeFile(centroids, writeNpy({ shape: [2, 3], values: Float64Array.of(0, 0.1, 3, 1, 1, -3) }));
-    const given = [...KEY, ...VECTOR, "--sharding", "cluster", "--centroids", centroids];
-    await compared(folder, { place: await carryOut(folder, given), build: given });
-    const vectors = join(folder, "vectors.npy");
-    await writeFile(vectors, writeNpy({ shape: [4, 3], values: Float32Array.of(0, 0, 0, 0, 0, 1, 9, 9, 9, 9, 9, 8) }));
-    const place = join(folder, "other");
-    await ok0([
-      ...[
-        "--current-url",
-        join(place, "_CURRENT"),
-        "plan",
+test(
+  "P9 shardy plan --train-file trains the centroids that shardy build trains",
+  { timeout: 60_000 },
+  () =>
+    withFolder(async (folder) => {
+      const cluster = [
         ...KEY,
         ...VECTOR,
         "--sharding",
         "cluster",
         "--shards",
-        "2",
-      ],
-      ...["--train-file", vectors, "--output", join(folder, "other.json")],
-    ]);
-    const [meta] = (await filesOf(place)).values();
-    deepEqual([...new Float32Array(meta!.buffer.slice(meta!.byteLength - 24))].sort(), [0, 0, 0.5, 8.5, 9, 9]);
-  }));
+        "3",
+        "--train-sample",
+        "200",
+        "--seed",
+        "5",
+      ];
+      const rows = join(folder, "sample.arrows");
+      await writeFile(rows, INPUT);
+      const place = await carryOut(folder, [...cluster, "--train-file", rows]);
+      const whole = await compared(folder, { place, build: cluster });
+      deepEqual(await searched(place, ["--probes", "2"]), await searched(whole, ["--probes", "2"]));
+      const listed = await ok0(["--current-url", join(place, "_CURRENT"), "cleanup", "--dry-run"]);
+      equal(JSON.parse(listed.stdout).total_prefixes_removed, 0);
+      ok((await ok0(["--current-url", join(place, "_CURRENT"), "verify"])).stdout.includes('"problems": []'));
+    }),
+);
 
-test("shardy plan: its hyperplanes stay as long as the run's lease, and go with the run", () =>
-  withFolder(async (folder) => {
-    const place = ["--current-url", join(folder, "_CURRENT")];
-    const clock = new ManualClock(Date.UTC(2026, 10, 22) * 1000);
-    const sharding = ["--sharding", "lsh", "--shards", "2", "--lease", "2d"];
-    const plan = async (runId: string) =>
-      await shardy([...place, "plan", ...KEY, ...VECTOR, ...sharding, "--run-id", runId], { clock });
-    const hyperplanes = async () => (await readdir(join(folder, "vector_meta"))).sort();
-    const cleanUp = async () => await ok0([...place, "cleanup", "--include-old-runs"], { clock });
-    const published = await plan("published");
-    const job = { env: { "SHARDY_JOB": published.stdout }, clock };
-    await ok0(["worker", "build", "--quiet"], { ...job, input: INPUT });
-    await ok0(["publish"], job);
-    const left = await plan("left");
-    equal(left.exitCode, 0, left.stderr);
-    const again = await plan("left");
-    equal(again.exitCode, 1);
-    match(again.stderr, /hyperplanes\.npy/);
-    clock.advance(86_400_000);
-    await cleanUp();
-    deepEqual(await hyperplanes(), ["run_id=left", "run_id=published"]);
-    clock.advance(2 * 86_400_000);
-    await cleanUp();
-    deepEqual(await hyperplanes(), ["run_id=published"]);
-    const late = { env: { "SHARDY_JOB": left.stdout }, clock, input: INPUT };
-    const gone = await shardy(["worker", "build"], late);
-    deepEqual([gone.exitCode, /hyperplanes.npy is not in the store: plan it again/.test(gone.stderr)], [2, true]);
-    await ok0([...place, "search", "--top-k", "1", "--", "0,1,2"]);
-  }));
+test(
+  "P9 shardy plan takes centroids, and vectors to train with, from files of NumPy",
+  { timeout: 60_000 },
+  () =>
+    withFolder(async (folder) => {
+      const centroids = join(folder, "centroids.npy");
+      await writeFile(centroids, writeNpy({ shape: [2, 3], values: Float64Array.of(0, 0.1, 3, 1, 1, -3) }));
+      const given = [...KEY, ...VECTOR, "--sharding", "cluster", "--centroids", centroids];
+      await compared(folder, { place: await carryOut(folder, given), build: given });
+      const vectors = join(folder, "vectors.npy");
+      await writeFile(
+        vectors,
+        writeNpy({ shape: [4, 3], values: Float32Array.of(0, 0, 0, 0, 0, 1, 9, 9, 9, 9, 9, 8) }),
+      );
+      const place = join(folder, "other");
+      await ok0([
+        ...[
+          "--current-url",
+          join(place, "_CURRENT"),
+          "plan",
+          ...KEY,
+          ...VECTOR,
+          "--sharding",
+          "cluster",
+          "--shards",
+          "2",
+        ],
+        ...["--train-file", vectors, "--output", join(folder, "other.json")],
+      ]);
+      const [meta] = (await filesOf(place)).values();
+      deepEqual([...new Float32Array(meta!.buffer.slice(meta!.byteLength - 24))].sort(), [0, 0, 0.5, 8.5, 9, 9]);
+    }),
+);
 
-test("shardy plan refuses options about vectors that do not fit, and leaves nothing behind", () =>
-  withFolder(async (folder) => {
-    const wrong: [args: string[], message: RegExp][] = [
-      [
-        [...VECTOR, "--sharding", "cluster", "--shards", "2"],
-        /needs --centroids or --train-file, as no worker sees all/,
-      ],
-      [[...VECTOR, "--sharding", "lsh"], /--sharding lsh needs --shards/],
-      [
-        [...VECTOR, "--sharding", "lsh", "--shards", "2", "--train-file", "x.npy"],
-        /--train-file is for --sharding cluster/,
-      ],
-      [[...VECTOR, "--sharding", "lsh", "--shards", "2", "--single-shard"], /--single-shard is not for --sharding/],
-      [
-        [...VECTOR, "--sharding", "lsh", "--shards", "2", "--value", "name"],
-        /--value is not for vectors without values/,
-      ],
-      [[...VECTOR, "--vector-only", "--shards", "2", "--backend", "slatedb"], /--backend is not for vectors without/],
-      [[...VECTOR, "--sharding", "lsh", "--shards", "2", "--probes", "3"], /probes.*from 1 to 2/],
-      [
-        [...VECTOR, "--sharding", "explicit", "--shards", "2", "--shard-column", "shard_id"],
-        /vector.sharding.column" as it must differ from "shardIdColumn"/,
-      ],
-      [["--sharding", "lsh", "--shards", "2"], /--sharding needs --vector/],
-      [
-        ["--vector", "vector", "--vector-dim", "3", "--vector-metric", "dot_product", "--shards", "2"],
-        /"sqlite-vec" as that has "cosine" and "l2" only/,
-      ],
-    ];
-    for (const [args, message] of wrong) {
-      const place = ["--current-url", join(folder, "place", "_CURRENT")];
-      const { exitCode, stderr } = await shardy([...place, "plan", ...KEY, ...args]);
-      equal(exitCode, 2, stderr);
-      match(stderr, message);
-    }
-    deepEqual(await readdir(folder), []);
-  }));
+test(
+  "shardy plan: its hyperplanes stay as long as the run's lease, and go with the run",
+  { timeout: 60_000 },
+  () =>
+    withFolder(async (folder) => {
+      const place = ["--current-url", join(folder, "_CURRENT")];
+      const clock = new ManualClock(Date.UTC(2026, 10, 22) * 1000);
+      const sharding = ["--sharding", "lsh", "--shards", "2", "--lease", "2d"];
+      const plan = async (runId: string) =>
+        await shardy([...place, "plan", ...KEY, ...VECTOR, ...sharding, "--run-id", runId], { clock });
+      const hyperplanes = async () => (await readdir(join(folder, "vector_meta"))).sort();
+      const cleanUp = async () => await ok0([...place, "cleanup", "--include-old-runs"], { clock });
+      const published = await plan("published");
+      const job = { env: { "SHARDY_JOB": published.stdout }, clock };
+      await ok0(["worker", "build", "--quiet"], { ...job, input: INPUT });
+      await ok0(["publish"], job);
+      const left = await plan("left");
+      equal(left.exitCode, 0, left.stderr);
+      const again = await plan("left");
+      equal(again.exitCode, 1);
+      match(again.stderr, /hyperplanes\.npy/);
+      clock.advance(86_400_000);
+      await cleanUp();
+      deepEqual(await hyperplanes(), ["run_id=left", "run_id=published"]);
+      clock.advance(2 * 86_400_000);
+      await cleanUp();
+      deepEqual(await hyperplanes(), ["run_id=published"]);
+      const late = { env: { "SHARDY_JOB": left.stdout }, clock, input: INPUT };
+      const gone = await shardy(["worker", "build"], late);
+      deepEqual([gone.exitCode, /hyperplanes.npy is not in the store: plan it again/.test(gone.stderr)], [2, true]);
+      await ok0([...place, "search", "--top-k", "1", "--", "0,1,2"]);
+    }),
+);
+
+test(
+  "shardy plan refuses options about vectors that do not fit, and leaves nothing behind",
+  { timeout: 60_000 },
+  () =>
+    withFolder(async (folder) => {
+      const wrong: [args: string[], message: RegExp][] = [
+        [
+          [...VECTOR, "--sharding", "cluster", "--shards", "2"],
+          /needs --centroids or --train-file, as no worker sees all/,
+        ],
+        [[...VECTOR, "--sharding", "lsh"], /--sharding lsh needs --shards/],
+        [
+          [...VECTOR, "--sharding", "lsh", "--shards", "2", "--train-file", "x.npy"],
+          /--train-file is for --sharding cluster/,
+        ],
+        [[...VECTOR, "--sharding", "lsh", "--shards", "2", "--single-shard"], /--single-shard is not for --sharding/],
+        [
+          [...VECTOR, "--sharding", "lsh", "--shards", "2", "--value", "name"],
+          /--value is not for vectors without values/,
+        ],
+        [[...VECTOR, "--vector-only", "--shards", "2", "--backend", "slatedb"], /--backend is not for vectors without/],
+        [[...VECTOR, "--sharding", "lsh", "--shards", "2", "--probes", "3"], /probes.*from 1 to 2/],
+        [
+          [...VECTOR, "--sharding", "explicit", "--shards", "2", "--shard-column", "shard_id"],
+          /vector.sharding.column" as it must differ from "shardIdColumn"/,
+        ],
+        [["--sharding", "lsh", "--shards", "2"], /--sharding needs --vector/],
+        [
+          ["--vector", "vector", "--vector-dim", "3", "--vector-metric", "dot_product", "--shards", "2"],
+          /"sqlite-vec" as that has "cosine" and "l2" only/,
+        ],
+      ];
+      for (const [args, message] of wrong) {
+        const place = ["--current-url", join(folder, "place", "_CURRENT")];
+        const { exitCode, stderr } = await shardy([...place, "plan", ...KEY, ...args]);
+        equal(exitCode, 2, stderr);
+        match(stderr, message);
+      }
+      deepEqual(await readdir(folder), []);
+    }),
+);
 
 test("docs/engines.md: its commands about vectors and routing values", { timeout: 120_000 }, async (t) => {
   if (process.platform === "win32") {
