@@ -56,15 +56,17 @@ async function run(context: CommandContext): Promise<number> {
   const location = await context.location();
   const { pointerKey, manifestStore } = location;
   const store = requireObjectStore(location);
-  // Before anything is removed: in a series whose manifests are in a database all runs would be without a manifest.
-  if (await manifestsAt(location).loadCurrent({ signal }) === null) {
-    const hint = manifestStore === undefined ? `: no '${pointerKey}' found; is --manifest-store missing?` : "";
-    throw new CliError(`Cannot clean up '${store.url}' as nothing was published there${hint}`);
-  }
   const result = await retried(
     retriesMax,
     context,
-    () => cleanUp(store, { ...rules, pointerKey, manifestStore, clock, signal }),
+    async () => {
+      // Before anything is removed: in a series whose manifests are in a database all runs would be without a manifest.
+      if (await manifestsAt(location).loadCurrent({ signal }) === null) {
+        const hint = manifestStore === undefined ? `: no '${pointerKey}' found; is --manifest-store missing?` : "";
+        throw new CliError(`Cannot clean up '${store.url}' as nothing was published there${hint}`);
+      }
+      return await cleanUp(store, { ...rules, pointerKey, manifestStore, clock, signal });
+    },
   );
   const isExplained = switchOption(options, "--explain");
   const runId = result.current!.runId;
