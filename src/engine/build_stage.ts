@@ -21,6 +21,9 @@ import { ShardBatchStream } from "../write/shard_batch_stream.ts";
 import { type Arrow, type ArrowInput, loadArrow, openArrow } from "./arrow_input.ts";
 import { storeAttempts } from "./attempt_records.ts";
 import type { Job } from "./job.ts";
+import { shown } from "../option_fields.ts";
+import { storeCounts } from "./count_records.ts";
+import { ShardFilter } from "./shard_filter.ts";
 import { builtColumnsOf, JobBatch, type JobRow, requireColumns, routingColumnsOf } from "./job_rows.ts";
 import { BatchRouter, openJobRouter } from "./job_router.ts";
 import { locatedError } from "./located_errors.ts";
@@ -42,6 +45,11 @@ export interface BuildStageOptions {
    * @default {0}
    */
   readonly attempt?: number | "next" | undefined;
+  /**
+   * Builds these shards alone, out of all rows, which must not have a column of shards. Every task reads all rows, and
+   * records how many each shard has, so that `publishJob` knows when one is missing. Default: all that have rows.
+   */
+  readonly onlyShards?: readonly number[] | undefined;
   /** The engine's number for the task. @default {null} */
   readonly taskAttemptId?: number | null | undefined;
   /** Folder for temporary files. Default: `shardyfusion` in the system's folder for temporary files. */
@@ -88,10 +96,11 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
     const isVerified = isRouted && spec.verifyRouting;
     const needsColumns = !isRouted || isVerified;
     requireColumns(schema, [...builtColumnsOf(spec), ...needsColumns ? routingColumnsOf(spec) : []], input.name);
+    const filter = filterOf(job, router, { ...options, isRouted });
     const limiter = spec.rateLimit === null ? undefined : new RateLimiter(spec.rateLimit, clock, onEvent);
     const isVectorOnly = spec.vector?.isOnly ?? false;
     const pack = new PackStream(readerOf(job, { backend, router, isRouted }), () => {});
-    const packed: ReadableStream<PackedRows> = rowsOf(arrow, batches, job).pipeThrough(pack);
+    const packed: ReadableStream<PackedRows> = rowsOf(arrow, batches, { job, filter }).pipeThrough(pack);
     const areKeysLoose = isVectorOnly && (spec.vector!.sharding !== null || spec.sharding.strategy === "cel");
     const shardBatches = (areKeysLoose ? packed.pipeThrough(new DistinctKeysStream()) : packed)
       .pipeThrough<RoutedRows>(new RouteStream(router, () => spec.keyEncoding))
@@ -109,6 +118,7 @@ export async function buildStage(job: Job, options: BuildStageOptions): Promise<
     );
     const attempts = first === undefined ? [] : [{ ...first, taskEvents: eventLog.taskEvents }, ...others];
     await storeAttempts(job, attempts, { store, signal });
+    if (filter !== null) await storeCounts(job, filter.counts(clock.nowMicros()), { store, task: 0, signal });
     return attempts;
   } catch (error) {
     throw withAdvice(error);
@@ -124,25 +134,44 @@ const ROWS_AT_ONCE = 1024;
 function rowsOf(
   arrow: Arrow,
   batches: AsyncIterator<RecordBatch, void, undefined>,
-  { spec }: Job,
+  { job: { spec }, filter }: { job: Job; filter: ShardFilter | null },
 ): ReadableStream<JobRow[]> {
   let batch: JobBatch | undefined;
-  let index = 0;
+  // Null where all rows are kept.
+  let places: Uint32Array | null = null;
+  let count = 0;
+  let at = 0;
   return new ReadableStream<JobRow[]>({
     async pull(controller) {
-      while (batch === undefined || index === batch.rowCount) {
+      while (batch === undefined || at === count) {
         const { value, done } = await batches.next();
         if (done) return controller.close();
         batch = new JobBatch(arrow, value, spec);
-        index = 0;
+        places = filter?.placesIn(batch) ?? null;
+        count = places?.length ?? batch.rowCount;
+        at = 0;
       }
       const rows: JobRow[] = [];
-      for (const end = Math.min(index + ROWS_AT_ONCE, batch.rowCount); index < end; index++) {
-        rows.push({ batch, index });
+      for (const end = Math.min(at + ROWS_AT_ONCE, count); at < end; at++) {
+        rows.push({ batch, index: places === null ? at : places[at]! });
       }
       controller.enqueue(rows);
     },
   }, { highWaterMark: 0 });
+}
+
+function filterOf(
+  { spec }: Job,
+  router: Router,
+  { onlyShards, input, isRouted }: BuildStageOptions & { isRouted: boolean },
+): ShardFilter | null {
+  if (onlyShards === undefined) return null;
+  if (!isRouted) return new ShardFilter(spec, router, { shardIds: onlyShards, inputName: input.name });
+  throw new ConfigValidationError(
+    `Cannot use option "onlyShards" as ${input.name} has a column "${spec.shardIdColumn}": give it rows that were not ` +
+      "routed",
+    "onlyShards",
+  );
 }
 
 /** What is packed of each row, and where its shard comes from: its column, an expression, or, later, its packed key. */
@@ -152,8 +181,8 @@ function readerOf(
 ): RowReader<JobRow> {
   const reader: RowReader<JobRow> = {
     key: ({ batch, index }) => batch.key(index),
-    value: spec.vector?.isOnly ? undefined : ({ batch, index }) => batch.value(index),
-    vector: spec.vector === null ? undefined : ({ batch, index }) => batch.vector(index),
+    value: spec.vector?.isOnly ? undefined : (row) => withKey(row, ({ batch, index }) => batch.value(index)),
+    vector: spec.vector === null ? undefined : (row) => withKey(row, ({ batch, index }) => batch.vector(index)),
     backend,
     keyEncoding: spec.keyEncoding,
   };
@@ -169,6 +198,16 @@ function readerOf(
   };
   // The row itself goes where columns go: what is read of it is for the assigner to say.
   return { ...reader, columns: (row) => row as unknown as Readonly<Record<string, unknown>>, assigner };
+}
+
+/** After a shuffle the number of a row tells nobody which it was. */
+function withKey<V>(row: JobRow, read: (row: JobRow) => V): V {
+  try {
+    return read(row);
+  } catch (error) {
+    const key = row.batch.key(row.index);
+    throw locatedError(error, `key ${typeof key === "bigint" ? String(key) : shown(key)}`);
+  }
 }
 
 function assignedByColumn(

@@ -26,7 +26,10 @@ test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and w
     await checkSnapshot(run, "single, sorted", single);
     await checkSnapshot(run, "single, killed", single);
     await checkSnapshot(run, "cel", { folder, sharding: cel, columns: ({ region }: EngineRow) => ({ region }) });
-    await checkSnapshot(run, "given type", { folder, ...jsonOf });
+    await checkSnapshot(run, "lists", {
+      folder,
+      value: ({ name, region, large }: EngineRow) => jsonValue()({ tags: [name, region], large }),
+    });
     await checkSnapshot(run, "command line", { folder });
     deepEqual(run.outcomes.get("modules")?.published, { found: [] }, "modules of shims go to tasks by value");
     for (const trouble of ["route-killed", "build-killed", "build-node-lost", "build-twice"]) {
@@ -44,7 +47,7 @@ test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and w
       "missing column": /Cannot find column "body" .* has the columns id, name, large \(exit code 3\)$/,
       "other version": /planned by version 0\.0\.1 .* this worker is version .* \(exit code 2\)$/,
       "missing worker": /Cannot start '\/no\/such\/shardy' on .*install shardy on every machine.*\(exit code 127\)$/,
-      "unknown type": /Cannot tell what column "large" holds from its dtype object: .*schema=/,
+      "unknown type": /Cannot tell what column "tags" holds from its dtype object: .*schema=/,
     };
     for (const [scenario, words] of Object.entries(refused)) {
       const { error } = run.outcomes.get(scenario) ?? {};

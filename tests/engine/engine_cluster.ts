@@ -49,7 +49,8 @@ function rowOf(row: number, id: number): EngineRow {
   return {
     id: BigInt(id),
     name: `kéy ${id}`,
-    body: encoder.encode(`value ${row} ${"x".repeat(row % 90)}`),
+    // No text, so that whoever makes one of it is found out.
+    body: Uint8Array.of(0xff, row & 0xff, ...encoder.encode(`value ${row} ${"x".repeat(row % 90)}`)),
     region: ["eu", "us", "asia"][id % 3]!,
     large: 9_007_199_254_740_993n + BigInt(row),
     count: row % 3 === 0 ? null : BigInt(row),

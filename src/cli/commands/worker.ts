@@ -39,6 +39,7 @@ export const workerCommand: CliCommand = {
     ],
     ["worker build --job job.json --attempt 1 <shard.arrows >>attempts.jsonl", "the second try of a task"],
     ["worker build --job job.json --attempt next <shard.arrows >>attempts.jsonl", "for engines that count no tries"],
+    ["worker build --job job.json --only-shards 7 <all.arrows >>attempts.jsonl", "for queues that move no rows"],
     ["worker values --cel-expr region --cel-column region:string <part.arrows >values.jsonl", "before shardy plan"],
   ],
   readsSnapshot: false,
@@ -52,6 +53,10 @@ export const workerCommand: CliCommand = {
       .option(
         "--attempt <n|next>",
         "build: number of this attempt at the task, which names folders (0); next: that is free",
+      )
+      .option(
+        "--only-shards <list>",
+        "build: these shards, such as 4 or 0-3,9, out of all rows, which it routes itself",
       )
       .option("--task-attempt-id <n>", "build: the engine's number; of equal attempts the lowest wins")
       .option("--local-root <folder>", "build: folder for temporary files")
@@ -72,7 +77,7 @@ interface Task {
 /** Options that only one of the stages has. */
 const STAGE_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   route: ["--task", "--counts"],
-  build: ["--attempt", "--task-attempt-id", "--local-root"],
+  build: ["--attempt", "--only-shards", "--task-attempt-id", "--local-root"],
   values: VALUES_OPTIONS,
 };
 
@@ -125,6 +130,7 @@ async function build(
 ): Promise<number> {
   const { options, io, signal, clock } = context;
   const backend = jobBackend(job);
+  const onlyShards = shardsIn(textOption(options, "--only-shards"), job.spec.shardCount);
   const isQuiet = switchOption(options, "--quiet");
   const eventLog = new TaskEventLog();
   const onEvent = ({ name, payload }: ShardyfusionEvent): void => {
@@ -139,11 +145,22 @@ async function build(
     const store = requireObjectStore(location);
     const localRoot = textOption(options, "--local-root");
     const attempts = await buildStage(job, {
-      ...{ input, attempt, taskAttemptId, store, backend, localRoot, signal, clock, eventLog, onEvent },
+      ...{ input, attempt, taskAttemptId, onlyShards, store, backend, localRoot, signal, clock, eventLog, onEvent },
     });
     for (const attempt of attempts) io.stdout(renderAttempt(job.runId, attempt));
     return 0;
   } finally {
     await location[Symbol.asyncDispose]?.();
   }
+}
+
+function shardsIn(text: string | undefined, shardCount: number): number[] | undefined {
+  if (text === undefined) return undefined;
+  return text.split(",").flatMap((range) => {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(range.trim()) ?? [];
+    if (first === undefined || Number(last) < Number(first) || Number(last) >= shardCount) {
+      throw new UsageError(`--only-shards must be numbers or ranges of shards from 0 to ${shardCount - 1}: ${text}`);
+    }
+    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, at) => Number(first) + at);
+  });
 }

@@ -26,13 +26,17 @@ def frame_of(table, partitions=3, columns=("id", "name", "body", "region", "larg
 
 def main():
     scenarios.use_shims()
+    import dask
     import pandas as pd
     import pyarrow as pa
     import shardy_dask
     import shardy_task
     from distributed import Client, LocalCluster
 
+    # Else Dask itself makes texts of bytes.
+    dask.config.set({"dataframe.convert-string": False})
     rows, repeated = scenarios.table(), scenarios.table("repeated")
+    assert frame_of(rows).dtypes["body"] == object
 
     def write(scenario, frame, *, worker=None, plan=None, **options):
         job = scenarios.plan(scenario, worker=worker, **(plan or {}))
@@ -113,13 +117,16 @@ def main():
         scenarios.run("other version", lambda: shardy_dask.write_snapshot(frame_of(rows), other))
         missing = shardy_task.Job(job.text, worker="/no/such/shardy")
         scenarios.run("missing worker", lambda: shardy_dask.write_snapshot(frame_of(rows), missing))
-        unknown = frame_of(rows)
-        unknown["large"] = unknown["large"].astype(object)
-        scenarios.run("unknown type", lambda: write("unknown type", unknown, plan=json_columns))
-        typed = {"large": pa.int64()}
-        scenarios.run(
-            "given type", lambda: write("given type", unknown, plan=json_columns, schema=typed, partitions=2)
-        )
+
+        def tagged(part):
+            return part.assign(tags=[[name, region] for name, region in zip(part["name"], part["region"])])
+
+        frame = frame_of(rows)
+        lists = frame.map_partitions(tagged, meta=frame._meta.assign(tags=pd.Series([], dtype=object)))
+        tags = {"value": "json:tags,large"}
+        scenarios.run("unknown type", lambda: write("unknown type", lists, plan=tags))
+        typed = {"tags": pa.list_(pa.string())}
+        scenarios.run("lists", lambda: write("lists", lists, plan=tags, schema=typed, partitions=2))
         scenarios.run("command line", lambda: command_line(client.scheduler_info()["address"], rows))
 
 
