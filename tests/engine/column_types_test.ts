@@ -142,7 +142,7 @@ const FIELDS: Record<string, Outcome> = {
   duration: fields("1000000", "null", "null"),
   decimal: fields('"1.00"', '"2.50"', "null"),
   float16: fields("0.5", "null", "1"),
-  "float64_nan": /^Cannot store NaN in column "field" as JSON has no such number \(row 2 of/,
+  "float64_nan": /^Cannot store NaN in column "field" as JSON has no such number \(key 2\) \(row 2 of/,
   bool: fields("true", "false", "null"),
   null: fields("null", "null", "null"),
   "int64_large": fields("1", "9007199254740993", "9223372036854775807"),
