@@ -168,8 +168,8 @@ function filterOf(
   if (onlyShards === undefined) return null;
   if (!isRouted) return new ShardFilter(spec, router, { shardIds: onlyShards, inputName: input.name });
   throw new ConfigValidationError(
-    `Cannot use option "onlyShards" as ${input.name} has a column "${spec.shardIdColumn}": give it rows that were not ` +
-      "routed",
+    `Cannot use option "onlyShards" as ${input.name} has a column "${spec.shardIdColumn}": give the task rows that ` +
+      "were not routed",
     "onlyShards",
   );
 }

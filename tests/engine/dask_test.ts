@@ -41,7 +41,8 @@ test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and w
       "null key": /column "name" as a key .* current value is null; .*row 42 of .*partition 1\) \(exit code 3\)$/,
       "text as key": /column "id" of row 42 of partition 1 as int64: it holds string; current value is 'seven'/,
       "fraction": /column "id" of row 42 of partition 1 as int64: .*7\.5/,
-      "null value": /column "body" as it must be bytes or text: current value is null; .*row \d+ .*partition \d\)/,
+      "null value":
+        /column "body" as it must be bytes or text: current value is null; .*\(key \d+\) \(row \d+ .*partition \d\)/,
       "number as value":
         /column "body" of row 42 of partition 1 as large_binary: .* current value is 7 \(exit code 3\)$/,
       "missing column": /Cannot find column "body" .* has the columns id, name, large \(exit code 3\)$/,
