@@ -10,7 +10,7 @@ import { isJsonObject } from "../snapshots/checked_fields.ts";
 export interface RayClientOptions {
   /** Address of the dashboard, such as `http://127.0.0.1:8265`. */
   readonly address: string | URL;
-  /** Sent with every request, such as `authorization`. */
+  /** Sent with every request. Of clusters with a token (Ray from 2.60 on): `authorization: "Bearer …"`. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Sends requests. Default: `node:http`, as Ray refuses the `fetch` of Node, which it takes for a browser's. */
   readonly fetch?: typeof fetch | undefined;
@@ -52,7 +52,10 @@ export async function requestRay(client: RayClientOptions, request: RayRequest):
   if (status < 200 || status > 299) {
     // The end of a traceback says what went wrong.
     const reason = text.trim().slice(-SHOWN_CHARS_MAX) || "no reason given";
-    const message = `Cannot ${method} ${url.origin}${url.pathname}: Ray answers ${status}: ${reason}`;
+    const advice = status === 401 || status === 403
+      ? '; give the token of the cluster as its header "authorization"'
+      : "";
+    const message = `Cannot ${method} ${url.origin}${url.pathname}: Ray answers ${status}: ${reason}${advice}`;
     throw new EngineJobError(message, { submissionId, retryable: status === 429 || status >= 500 });
   }
   try {

@@ -17,6 +17,8 @@ import { shardy, withFolder } from "../cli/run_shardy.ts";
 import { checkSnapshot, findEngine, ROWS, type ScenarioRun, workerCommand } from "./engine_cluster.ts";
 import { arrowStream, columnsOf } from "./arrow_tables.ts";
 
+/** Ray 2.60 wants one unless it is told not to. */
+const TOKEN = "f".repeat(64);
 const JOB = '{"runId": "r", "spec": {}}';
 
 /** Answers of a job server, by method and path; the requests that it was sent. */
@@ -148,7 +150,11 @@ test("submitRayJob() builds a snapshot on a real Ray", { timeout: 300_000 }, asy
         ...["--value", "body", "--shards", "3"],
       ]);
       const env = { SHARDY_WORKER: workerCommand.map((word) => `'${word}'`).join(" ") };
-      const common = { address, job: planned.stdout, env };
+      await rejects(
+        submitRayJob({ address, entrypoint: "true", job: JOB }),
+        /Ray answers 401: .*as its header "authoriz/s,
+      );
+      const common = { address, job: planned.stdout, env, headers: { authorization: `Bearer ${TOKEN}` } };
       const command = `${python} shardy_ray.py --address auto --partitions 2 --input ${join(folder, "rows.parquet")}`;
       const job = await submitRayJob({ ...common, entrypoint: `${command} --verify` });
       const lines: string[] = [];
@@ -177,7 +183,8 @@ test("submitRayJob() builds a snapshot on a real Ray", { timeout: 300_000 }, asy
 
 async function withRay(python: string, use: (address: string) => Promise<void>): Promise<void> {
   const script = fileURLToPath(new URL("python/ray_server.py", import.meta.url));
-  const child = spawn(python, [script], { detached: true, stdio: ["pipe", "pipe", "inherit"] });
+  const env = { ...process.env, RAY_AUTH_MODE: "token", RAY_AUTH_TOKEN: TOKEN };
+  const child = spawn(python, [script], { detached: true, env, stdio: ["pipe", "pipe", "inherit"] });
   try {
     let printed = "";
     for await (const text of child.stdout.setEncoding("utf8")) {
