@@ -21,6 +21,8 @@ test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and w
     await checkSnapshot(run, "threads", { folder, ...jsonOf });
     await checkSnapshot(run, "threads, repeated", repeated);
     await checkSnapshot(run, "threads, single", single);
+    equal(run.outcomes.get("no rows")?.published?.["rows_written"], 0);
+    equal(run.log.includes("nobody has counted"), false, "also without rows there are counts");
     await checkSnapshot(run, "p2p", repeated);
     await checkSnapshot(run, "tasks", texts);
     await checkSnapshot(run, "single, sorted", single);

@@ -93,7 +93,8 @@ def _route(part, number, *, job, types, partitions):
     """The rows with their shards, and with the partitions that these go to; without what only routing reads."""
     table = _arrow(part, types, number)
     shards = []
-    if table.num_rows > 0:
+    # The first one also if it is empty, so that there are counts in any case.
+    if table.num_rows > 0 or number == 0:
         with _located(number):
             batches = route(job, types, slices(table), task=number)
             shards = [batch.column(job.shard_id_column) for batch in batches]

@@ -11,11 +11,10 @@ def frame_of(table, partitions=3, columns=("id", "name", "body", "region", "larg
     """As pandas users have it: numbers of numpy, bytes as objects, an index that means nothing, an empty partition."""
     import dask.dataframe as dd
     import pandas as pd
+    import pyarrow as pa
 
-    frame = table.select(list(columns)).to_pandas(types_mapper={table.schema.field("large").type: pd.Int64Dtype()}.get)
-    for name in ("id",):
-        if name in columns:
-            frame[name] = frame[name].astype("int64")
+    frame = table.select(list(columns)).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    frame = frame.astype({"id": "int64"})
     frame.index = [7] * len(frame)
     whole = dd.from_pandas(frame, npartitions=1, sort=False)
     size = -(-len(frame) // partitions)
@@ -48,6 +47,7 @@ def main():
     mixed["region"] = mixed["region"].astype("category")
     scenarios.run("threads", lambda: write("threads", mixed, plan=json_columns, partitions=2))
     scenarios.run("threads, repeated", lambda: write("threads, repeated", frame_of(repeated), partitions=2))
+    scenarios.run("no rows", lambda: write("no rows", frame_of(rows.slice(0, 0)), partitions=2))
     single = {"shards": None, "single_shard": True}
     scenarios.run("threads, single", lambda: write("threads, single", frame_of(repeated), plan=single))
 
