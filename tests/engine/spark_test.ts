@@ -50,6 +50,9 @@ test("shardy_spark.write_snapshot: one snapshot, whatever happens to tasks; and 
     const { before, after, cached } = run.outcomes.get("settings")!;
     deepEqual(after, before, "settings are what they were");
     equal(cached, false, "nothing is kept any longer");
+    equal(run.outcomes.get("types")!["cached"], true, "what the caller keeps stays");
+    match(run.outcomes.get("fixed setting")?.error?.message ?? "", /CANNOT_MODIFY_CONFIG.*spark\.executor\.memory/);
+    deepEqual(run.outcomes.get("after it")?.published, before, "settings are what they were, also after an error");
     deepEqual(run.outcomes.get("modules")?.published, { found: [] }, "modules of shims go to tasks by value");
     equal(run.outcomes.get("no rows")?.published?.["rows_written"], 0);
 

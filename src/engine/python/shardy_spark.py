@@ -144,23 +144,26 @@ def _settings(spark, conf):
     if not conf:
         yield
         return
+    before = {}
     with _settings_lock:
-        before = {name: spark.conf.get(name, _UNSET) for name in conf}
         try:
             for name, value in conf.items():
+                found = spark.conf.get(name, _UNSET)
                 spark.conf.set(name, value)
+                before[name] = found
             yield
         finally:
             for name, value in before.items():
                 if value == _UNSET:
                     spark.conf.unset(name)
-                elif spark.conf.get(name, _UNSET) != value:
+                else:
                     spark.conf.set(name, value)
 
 
 @contextlib.contextmanager
 def _cached(frame, is_cached, storage_level):
-    if not is_cached:
+    """A frame that the caller keeps anyway stays as it is."""
+    if not is_cached or frame.storageLevel.useMemory or frame.storageLevel.useDisk:
         yield
         return
     frame.persist(StorageLevel.MEMORY_AND_DISK if storage_level is None else storage_level)

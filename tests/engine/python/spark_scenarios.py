@@ -145,7 +145,18 @@ def tell(spark, folder):
     }
     types = rows.selectExpr("*", "timestamp_seconds(id) seen", "cast(id / 4 as decimal(20, 2)) price")
     large = {"spark.sql.execution.arrow.useLargeVarTypes": "true"}
-    scenarios.run("types", lambda: write("types", types, plan=regions, partitions=2, conf=large))
+
+    def kept():
+        types.persist()
+        published = write("types", types, plan=regions, partitions=2, conf=large, cache_input=True)
+        cached = types.storageLevel.useDisk
+        types.unpersist()
+        return published, {"cached": cached}
+
+    scenarios.run("types", kept)
+    fixed = {"spark.shardy.test": "there", "spark.executor.memory": "1g"}
+    scenarios.run("fixed setting", lambda: write("fixed setting", rows, conf=fixed))
+    scenarios.run("after it", settings)
 
     def killed():
         worker = None
