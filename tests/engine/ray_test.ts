@@ -46,6 +46,6 @@ test("shardy_ray.write_snapshot: one snapshot, whatever happens to tasks; and wo
       equal(error?.type, "ShardyError", `${scenario}: ${JSON.stringify(error)}`);
       match(error!.message, words);
     }
-    ok(/ShardyError: .*current value is NaN/.test(run.log), "Ray's own log has the worker's words");
+    ok(/"error": .*current value is NaN/.test(run.log), "Ray's own log has the worker's words");
   });
 });

@@ -77,8 +77,7 @@ def _build_single(dataset, job):
     """Rows stream through the driver to one worker."""
     dataset = _needed(dataset, job)
     if job.sort_columns:
-        with _hash_shuffle(dataset):
-            dataset = dataset.sort(job.spec["keyColumn"]).materialize()
+        dataset = dataset.sort(job.spec["keyColumn"])
     tables = (table for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow") if table.num_rows > 0)
     first = next(tables, None)
     if first is None:

@@ -21,7 +21,7 @@ SYSTEM_CONFIG = {
 
 def main():
     scenarios.use_shims()
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ.update({"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_DEDUP_LOGS": "0"})
     import ray
     from ray.cluster_utils import Cluster
 
@@ -149,10 +149,12 @@ def tell(ray, cluster):
     file.write_text(scenarios.plan("command line").text)
     script = [sys.executable, str(scenarios.SHIMS / "shardy_ray.py"), "--job", str(file), "--input", str(folder)]
     options = ["--address", cluster.address, "--partitions", "2", "--rows", str(len(rows)), "--verify"]
-    scenarios.run(
-        "command line",
-        lambda: json.loads(subprocess.run([*script, *options], check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]),
-    )
+
+    def command_line():
+        printed = subprocess.run([*script, *options], check=True, stdout=subprocess.PIPE).stdout
+        return json.loads(printed.splitlines()[-1])
+
+    scenarios.run("command line", command_line)
     for trouble in ("route-killed", "build-killed", "build-node-lost", "build-twice", "build-engine-lost"):
 
         def run(trouble=trouble):
