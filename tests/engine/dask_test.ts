@@ -3,7 +3,14 @@ import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { celSharding, jsonValue, singleShard } from "../../mod.ts";
 import { withFolder } from "../cli/run_shardy.ts";
-import { checkSnapshot, type EngineRow, findEngine, REPEATED_ROWS, runScenarios } from "./engine_cluster.ts";
+import {
+  checkSnapshot,
+  type EngineRow,
+  findEngine,
+  playsAccidents,
+  REPEATED_ROWS,
+  runScenarios,
+} from "./engine_cluster.ts";
 
 const jsonOf = { value: jsonValue(["name", "region", "large", "count"]) };
 
@@ -12,6 +19,7 @@ test("shardy_dask.write_snapshot: one snapshot, whatever happens to tasks; and w
 }, async (t) => {
   const python = findEngine("the shim for Dask", ["dask.dataframe", "distributed", "pyarrow"]);
   if (python === null) return t.skip("there is no Dask");
+  if (!playsAccidents("Dask", "bun")) return t.skip("played on bun");
   await withFolder(async (folder) => {
     const run = await runScenarios("dask_scenarios.py", { python, folder });
     const repeated = { folder, rows: REPEATED_ROWS };

@@ -8,7 +8,7 @@ import { celSharding, jsonValue, singleShard } from "../../mod.ts";
 import { objectManifestStore } from "../../src/snapshots/object_manifest_store.ts";
 import { fsStore } from "../../src/stores/fs_store.ts";
 import { withFolder } from "../cli/run_shardy.ts";
-import { checkSnapshot, type EngineRow, findEngine, runScenarios } from "./engine_cluster.ts";
+import { checkSnapshot, type EngineRow, findEngine, playsAccidents, runScenarios } from "./engine_cluster.ts";
 import { filesBelow } from "./snapshot_files.ts";
 
 /** As the engine's types say it: a time, and a decimal fraction of two places. */
@@ -30,6 +30,7 @@ test("shardy_spark.write_snapshot: one snapshot, whatever happens to tasks; and 
 }, async (t) => {
   const python = findEngine("the shim for Spark", ["pyspark", "pyarrow"]);
   if (python === null) return t.skip("there is no Spark");
+  if (!playsAccidents("Spark", "node")) return t.skip("played on node");
   if (spawnSync("java", ["-version"]).status !== 0) {
     console.log("LEFT OUT: the shim for Spark, as there is no Java");
     return t.skip("there is no Java");
