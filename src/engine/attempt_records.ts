@@ -15,6 +15,7 @@ import { isJsonObject } from "../snapshots/checked_fields.ts";
 import { attemptPrefix } from "../snapshots/layout.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { Job } from "./job.ts";
+import { loadRecords } from "./stored_records.ts";
 import { type TaskAttempt, taskEventFields, taskEventsOf } from "./task_events.ts";
 
 /** Where the records of a run lie. */
@@ -55,14 +56,8 @@ export async function loadAttempts(
   job: Job,
   { store, signal }: { readonly store: ObjectStore; readonly signal?: AbortSignal | undefined },
 ): Promise<TaskAttempt[]> {
-  const attempts: TaskAttempt[] = [];
-  for await (const page of store.list(`${attemptRecordsPrefix(job)}/`, { signal })) {
-    for (const { key } of page) {
-      const { body } = await store.get(key, { signal });
-      attempts.push(...parseAttempts(await new Response(body).text(), { name: key, job }));
-    }
-  }
-  return attempts;
+  const records = await loadRecords(attemptRecordsPrefix(job), { store, signal });
+  return records.flatMap(({ key, text }) => parseAttempts(text, { name: key, job }));
 }
 
 /** An attempt as a line of JSON. */

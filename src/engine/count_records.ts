@@ -16,6 +16,7 @@ import { shown } from "../option_fields.ts";
 import { isJsonObject } from "../snapshots/checked_fields.ts";
 import type { ObjectStore } from "../stores/store.ts";
 import type { Job } from "./job.ts";
+import { loadRecords } from "./stored_records.ts";
 
 /** What a task has routed. */
 export interface RoutedCounts {
@@ -58,13 +59,8 @@ export async function loadCounts(
   job: Job,
   { store, signal }: { readonly store: ObjectStore; readonly signal?: AbortSignal | undefined },
 ): Promise<RoutedCounts | null> {
-  const found: RoutedCounts[] = [];
-  for await (const page of store.list(`${countRecordsPrefix(job)}/`, { signal })) {
-    for (const { key } of page) {
-      const { body } = await store.get(key, { signal });
-      found.push(parseCounts(await new Response(body).text(), { name: key, job }));
-    }
-  }
+  const records = await loadRecords(countRecordsPrefix(job), { store, signal });
+  const found = records.map(({ key, text }) => parseCounts(text, { name: key, job }));
   return found.length === 0 ? null : sumOfCounts(found);
 }
 

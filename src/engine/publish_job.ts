@@ -23,6 +23,7 @@ import type { Job } from "./job.ts";
 import { JobEvents } from "./job_events.ts";
 import { openJobRouter } from "./job_router.ts";
 import { jobVectorMeta } from "./job_vectors.ts";
+import { REQUESTS_AT_ONCE } from "./stored_records.ts";
 import type { TaskAttempt } from "./task_events.ts";
 
 /** What publishing a job takes. */
@@ -193,7 +194,9 @@ async function removeOthers(store: ObjectStore, folder: string, published: reado
         if (!isUnder(key, kept)) others.push(key);
       }
     }
-    for (const key of others) await store.delete(key);
+    for (let at = 0; at < others.length; at += REQUESTS_AT_ONCE) {
+      await Promise.all(others.slice(at, at + REQUESTS_AT_ONCE).map((key) => store.delete(key)));
+    }
     for (const upload of await store.listUploads?.(`${folder}/`) ?? []) await store.abortUpload?.(upload);
   } catch {
     // A later clean-up finds it.

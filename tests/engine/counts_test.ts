@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { cleanUp, memoryStore } from "../../mod.ts";
 import { sqliteBackend } from "../../src/backends/sqlite_backend.ts";
-import { loadCounts, parseCounts, publishJob } from "../../src/engine/mod.ts";
+import { loadCounts, parseCounts, publishJob, renderCounts } from "../../src/engine/mod.ts";
 import { ConfigValidationError, ShardCoverageError } from "../../src/errors.ts";
+import type { ObjectStore } from "../../src/stores/store.ts";
 import { shardy, withFolder } from "../cli/run_shardy.ts";
 import { arrowRowsIn, arrowStream, columnsOf } from "./arrow_tables.ts";
 import { built, keysIn, newJob, routed } from "./small_jobs.ts";
@@ -136,4 +137,29 @@ test("shardy worker route --task records, and shardy publish finds it", async ()
       match(refused.stderr, message);
     }
   });
+});
+
+test("loadCounts() of many tasks asks for 16 at a time, and adds up all of them", async () => {
+  const store = memoryStore();
+  const job = newJob();
+  for (let task = 0; task < 50; task++) {
+    const counts = { rowCount: task, rowsOffered: new Map([[task % 3, task]]), endedAtMicros: task };
+    const key = `shards/run_id=run/_counts/task=${String(task).padStart(5, "0")}.json`;
+    await store.put(key, new TextEncoder().encode(renderCounts(job.runId, counts)));
+  }
+  let underWay = 0;
+  let most = 0;
+  const watched: ObjectStore = {
+    ...store,
+    list: store.list.bind(store),
+    async get(key, options) {
+      most = Math.max(most, ++underWay);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      underWay--;
+      return await store.get(key, options);
+    },
+  };
+  const { rowCount, rowsOffered, endedAtMicros } = (await loadCounts(job, { store: watched }))!;
+  deepEqual([most, rowCount, endedAtMicros], [16, 1225, 49]);
+  deepEqual([...rowsOffered.values()].reduce((sum, rows) => sum + rows), 1225);
 });
