@@ -55,7 +55,8 @@ export interface ManifestStore extends ManifestReader {
   setCurrent(ref: string, expected: CurrentPointer | null, options?: RequestOptions): Promise<CurrentPointer>;
   /**
    * Removes manifests for good, all or none; those that are not there count as removed. For stores that can exclude
-   * that a manifest becomes current meanwhile; without it `cleanUp` keeps all manifests.
+   * that a manifest becomes current meanwhile. `cleanUp` forgets none by itself: forget what is old, then let it remove
+   * the shards that no manifest names any more.
    *
    * @param expected The pointer as seen when it was decided what is old: whoever moved it since may need a manifest.
    * @throws {PublishConflictError} when the pointer is no longer `expected`.
