@@ -106,7 +106,8 @@ export async function runScenarios(
   await writeFile(join(folder, "rows.arrows"), arrowStream(columnsOf(ROWS)));
   await writeFile(join(folder, "repeated.arrows"), arrowStream(columnsOf(REPEATED_ROWS)));
   const script = fileURLToPath(new URL(`python/${name}`, import.meta.url));
-  const env = { ...process.env, "SHARDY_WORKER": workerCommand.map((word) => `'${word}'`).join(" ") };
+  const worker = workerCommand.map((word) => `'${word}'`).join(" ");
+  const env = { ...process.env, "SHARDY_WORKER": worker, "RAY_USAGE_STATS_ENABLED": "0" };
   // A group of its own, with all of the engine's processes.
   const child = spawn(python, [script, folder], {
     cwd: folder,

@@ -5,11 +5,12 @@ import sys
 
 
 def main():
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ.update({"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_USAGE_STATS_ENABLED": "0"})
     import ray
 
     context = ray.init(
         num_cpus=2,
+        _node_ip_address="127.0.0.1",
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         object_store_memory=100 << 20,

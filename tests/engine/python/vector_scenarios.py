@@ -31,7 +31,7 @@ def in_spark(table):
     import shardy_spark
     from pyspark.sql import SparkSession
 
-    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ.update({"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"})
     spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
     try:
         frame = spark.createDataFrame(table).repartition(3)
@@ -45,7 +45,7 @@ def in_ray(table):
     import ray.data
     import shardy_ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1")
     try:
         dataset = ray.data.from_arrow([table.slice(0, 200), table.slice(200)])
         return shardy_ray.write_snapshot(dataset, job("ray", **CLUSTER))
